@@ -1,0 +1,23 @@
+"""One network as data: a row of decisions, its graph, identity, shapes and costs. Free of torch."""
+
+from metanas.architecture._architecture import Architecture, Measures, broken_constraint
+from metanas.architecture._graph import OpGraph, OpNode
+from metanas.architecture._identity import CanonicalIds
+from metanas.architecture._layers import RULES, Layer, LayerGraph, Shape, ShapeError
+from metanas.architecture._lower import LOWER, lower
+
+__all__ = [
+    "LOWER",
+    "RULES",
+    "Architecture",
+    "CanonicalIds",
+    "Layer",
+    "LayerGraph",
+    "Measures",
+    "OpGraph",
+    "OpNode",
+    "Shape",
+    "ShapeError",
+    "broken_constraint",
+    "lower",
+]

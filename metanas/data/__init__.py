@@ -1,0 +1,40 @@
+"""Data sets: read from where they lie, split, prepared from the training part alone, and put on the device as tensors.
+
+Importing this package is cheap: polars, Pillow, scikit-learn and torch are loaded by the functions that need them.
+"""
+
+from typing import TYPE_CHECKING
+
+from metanas._lazy import lazy_attributes
+from metanas.data._arrays import dataset_from_arrays
+from metanas.data._builtin import BUILTIN_NAMES
+from metanas.data._dataset import Column, Dataset, Table
+from metanas.data._load import load_dataset
+from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
+from metanas.data._split import Splits, split
+
+if TYPE_CHECKING:
+    from metanas.data._tensors import Augmentation, Part, Tensors, augmentation, batches, to_device
+
+__all__ = [
+    "BUILTIN_NAMES",
+    "Augmentation",
+    "Column",
+    "ColumnPreparation",
+    "Dataset",
+    "Part",
+    "Preparation",
+    "Splits",
+    "Table",
+    "Tensors",
+    "augmentation",
+    "batches",
+    "dataset_from_arrays",
+    "fit_preparation",
+    "load_dataset",
+    "split",
+    "to_device",
+]
+
+_TORCH = ("Augmentation", "Part", "Tensors", "augmentation", "batches", "to_device")
+__getattr__ = lazy_attributes(__name__, dict.fromkeys(_TORCH, "metanas.data._tensors"))

@@ -1,0 +1,156 @@
+"""Data sets from arrays, in memory or in an ``.npz`` file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metanas.data._dataset import Array, Column, Dataset, Kind, Table
+from metanas.data._targets import check_classes, read_targets
+from metanas.errors import DataError
+
+_WITHOUT_TEST = frozenset({"x", "y"})
+_WITH_TEST = frozenset({"x_train", "y_train", "x_test", "y_test"})
+
+
+def dataset_from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    name: str = "arrays",
+    task: str | None = None,
+) -> Dataset:
+    """Make a data set of arrays, or of anything that numpy can turn into them.
+
+    ``x`` is a table (n, columns), images (n, H, W), or images with channels as (n, C, H, W) or (n, H, W, C), where
+    the channels are the smaller of the two axes. ``y`` is (n,) or (n, 1): texts, flags or integers for classes, floats
+    for a regression unless ``task`` says ``classification``. ``x_test`` and ``y_test`` are kept as the test part.
+    Raises DataError.
+    """
+    return from_arrays(x, y, x_test=x_test, y_test=y_test, name=name, task=task, where=name)
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    where: str,
+    name: str,
+    task: str | None,
+    x_test: Any = None,
+    y_test: Any = None,
+    columns: Sequence[str] = (),
+    classes: Sequence[str] = (),
+) -> Dataset:
+    """:func:`dataset_from_arrays` with the place that errors name, and names for columns and classes."""
+    x, y = _pair(x, y, "x", "y", where)
+    test = None
+    if (x_test is None) != (y_test is None):
+        raise DataError("x_test and y_test go together", found="only one of them", where=where, remedy="give both")
+    if x_test is not None:
+        x_test, y_test = _pair(x_test, y_test, "x_test", "y_test", where)
+        if x_test.shape[1:] != x.shape[1:]:
+            found = f"{x.shape[1:]} and {x_test.shape[1:]}"
+            remedy = "bring both parts to one shape"
+            raise DataError("samples to train and to test have one shape", found=found, where=where, remedy=remedy)
+        test = np.arange(len(x), len(x) + len(x_test))
+        x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
+    inputs = _table(x, columns) if x.ndim == 2 else _images(x, where)
+    kind: Kind = "table" if isinstance(inputs, Table) else "image"
+    targets = read_targets(y, kind=kind, task=task, where=where, names=classes)
+    check_classes(targets, where=where, test=test)
+    return Dataset(
+        name=name,
+        kind=kind,
+        task=targets.task,
+        inputs=inputs,
+        targets=targets.values,
+        classes=targets.classes,
+        test_indices=test,
+    )
+
+
+def load_npz(path: Path, *, task: str | None) -> Dataset:
+    """Read an ``.npz`` file that holds x and y, or x_train, y_train, x_test and y_test. Raises DataError."""
+    where = str(path)
+    remedy = "write it with numpy.savez(path, x=x, y=y)"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = set(file.files)
+            wanted = _WITH_TEST if names >= _WITH_TEST else _WITHOUT_TEST
+            if not names >= wanted:
+                rule = "must hold the arrays x and y, or x_train, y_train, x_test and y_test"
+                raise DataError(rule, found=", ".join(sorted(names)) or "no array", where=where, remedy=remedy)
+            arrays = {key: _read_member(file, key, where) for key in wanted}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError("cannot be read as an .npz file", found=str(error), where=where, remedy=remedy) from error
+    x, y = (arrays.pop("x_train"), arrays.pop("y_train")) if "x_train" in arrays else (arrays.pop("x"), arrays.pop("y"))
+    return from_arrays(
+        x, y, x_test=arrays.get("x_test"), y_test=arrays.get("y_test"), where=where, name=path.stem, task=task
+    )
+
+
+def _read_member(file: Any, key: str, where: str) -> Array:
+    try:
+        array: Array = file[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        remedy = f"save it as numbers or texts, e.g. {key}.astype(float) or {key}.astype(str)"
+        found = "an array of Python objects, which would have to be unpickled"
+        raise DataError("arrays must hold plain values", found=found, where=f"{where}: {key}", remedy=remedy) from error
+    return array
+
+
+def _pair(x: Any, y: Any, x_name: str, y_name: str, where: str) -> tuple[Array, Array]:
+    """Both as arrays of matching length: ``x`` numeric with 2 to 4 axes, ``y`` (n,)."""
+    try:
+        x, y = np.asarray(x), np.asarray(y)
+    except ValueError as error:
+        remedy = "give every sample the same shape"
+        raise DataError("x and y must be arrays", found=str(error), where=where, remedy=remedy) from error
+    if x.dtype.kind not in "biuf":
+        remedy = "give numbers; for columns of text, write a CSV or Parquet file and name it under `table:`"
+        raise DataError(f"{x_name} must be numeric", found=f"type {x.dtype}", where=where, remedy=remedy)
+    if x.ndim not in (2, 3, 4):
+        rule = f"{x_name} must be a table (n, columns) or images (n, H, W), (n, C, H, W) or (n, H, W, C)"
+        raise DataError(
+            rule, found=f"shape {x.shape}", where=where, remedy="reshape it, or transform it to one of these"
+        )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.dtype.kind == "O" and all(isinstance(value, str) for value in y.flat):
+        y = y.astype(np.str_)
+    if y.ndim and len(x) != len(y):
+        remedy = "give one target a sample"
+        found = f"{len(x)} and {len(y)}"
+        raise DataError(f"{x_name} and {y_name} must be of one length", found=found, where=where, remedy=remedy)
+    if 0 in x.shape:
+        found = f"shape {x.shape}"
+        raise DataError(f"{x_name} must hold samples", found=found, where=where, remedy="check that the data are whole")
+    return x, y
+
+
+def _table(x: Array, names: Sequence[str]) -> Table:
+    by_column = np.array(x.T, dtype=np.float32 if x.dtype == np.float32 else np.float64, order="C")
+    by_column[~np.isfinite(by_column)] = np.nan
+    names = names or [f"x{number}" for number in range(len(by_column))]
+    return Table(tuple(Column(str(name)) for name in names), tuple(by_column))
+
+
+def _images(x: Array, where: str) -> Array:
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.shape[3] < x.shape[1]:
+        x = x.transpose(0, 3, 1, 2)
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = ~np.isfinite(x).all(axis=(1, 2, 3))
+        found = f"NaN or infinity in {int(bad.sum())}, the first is image {int(bad.argmax()) + 1}"
+        raise DataError("pixels must be finite", found=found, where=where, remedy="remove or repair these images")
+    return np.ascontiguousarray(x, dtype=np.uint8 if x.dtype.kind == "b" or x.dtype == np.uint8 else np.float32)

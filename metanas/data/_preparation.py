@@ -1,0 +1,258 @@
+"""From raw inputs to what a network reads: fitted on the training part, and kept with the network as JSON.
+
+Images, (n, C, H, W): ``(x - mean) / std`` with one mean and one standard deviation a channel.
+
+Tables, (n, columns) -> (n, F), column by column:
+
+- numeric: ``(x - mean) / std``, a missing value being replaced by ``fill`` (the median) first; and where the training
+  part had missing values, one more feature that is 1 where the value is missing and 0 elsewhere;
+- categorical: one feature a category, 1 where the text is that category and 0 elsewhere, so that a missing or unknown
+  text is all zeros; and the feature for missing values as above.
+
+What is constant in the training part gets no feature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task
+from metanas.data._names import did_you_mean
+from metanas.errors import DataError
+
+MOST_CATEGORIES = 64
+"""A column's rarer categories get no feature, so that a column of names or ids cannot blow up the network."""
+_LEAST_COUNT = 2
+"""A category seen once in training teaches nothing that holds for another row."""
+_CHUNK = 4096
+"""Images that are turned into floats at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnPreparation:
+    """How a column becomes features."""
+
+    name: str
+    """The column."""
+    numeric: bool
+    """Whether it holds numbers; else texts."""
+    fill: float = 0.0
+    """Numeric: stands for a missing value (median)."""
+    mean: float = 0.0
+    """Numeric: subtracted."""
+    std: float = 0.0
+    """Numeric: divided by; 0 for a constant column, whose value gets no feature."""
+    categories: tuple[str, ...] = ()
+    """Categorical: the texts that get a feature, in this order."""
+    indicator: bool = False
+    """Whether a last feature tells missing values."""
+
+    @property
+    def n_features(self) -> int:
+        """How many features the column becomes."""
+        return (int(self.std > 0) if self.numeric else len(self.categories)) + int(self.indicator)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """All that it takes to prepare new samples, and to read a network's outputs."""
+
+    kind: Kind
+    """What the samples are."""
+    task: Task
+    """What is predicted."""
+    input_shape: tuple[int, ...]
+    """Shape of one prepared sample: (C, H, W), or (F,)."""
+    classes: tuple[str, ...] = ()
+    """Names of the outputs of a classification."""
+    target_mean: float = 0.0
+    """Regression: a network's output times ``target_std`` plus ``target_mean`` is in the target's own unit."""
+    target_std: float = 1.0
+    """See ``target_mean``."""
+    channel_mean: tuple[float, ...] = ()
+    """Images: mean of each channel, in pixel values as read."""
+    channel_std: tuple[float, ...] = ()
+    """Images: standard deviation of each channel, 1 for a constant one."""
+    columns: tuple[ColumnPreparation, ...] = ()
+    """Tables: the columns that get features, in the order of the features."""
+
+    def transform(self, inputs: Array | Table) -> NDArray[np.float32]:
+        """Prepare raw inputs: n images, or a table of n rows that has these columns.
+
+        Images are (n, C, H, W) or (n, H, W, C), or (n, H, W) where C is 1. Raises DataError for another shape.
+        """
+        if isinstance(inputs, Table):
+            return _table_features(self, inputs)
+        images = _channels_first(inputs, self.input_shape).astype(np.float32)
+        images -= np.array(self.channel_mean, np.float32)[:, None, None]
+        images /= np.array(self.channel_std, np.float32)[:, None, None]
+        return images
+
+    def transform_rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[np.float32]:
+        """Prepare rows of a table given as mappings from column to value, (n, F).
+
+        None, NaN, and a column that a row lacks count as missing; columns not known here are ignored.
+        Raises DataError for a column that no row has, and for a text where a number is expected.
+        """
+        return _table_features(self, _table_of_rows(self.columns, rows))
+
+    def transform_targets(self, targets: Array) -> Array:
+        """Class numbers as they are, (n,) int64; quantities standardised, (n,) float32."""
+        if self.task == "classification":
+            return targets
+        scaled: Array = ((targets - self.target_mean) / self.target_std).astype(np.float32)
+        return scaled
+
+    def to_json(self) -> dict[str, Any]:
+        """The preparation as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Preparation:
+        """The inverse of :meth:`to_json`, also after a round trip through a JSON file."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        columns = (
+            ColumnPreparation(**{**column, "categories": tuple(column["categories"])}) for column in data["columns"]
+        )
+        values["columns"] = tuple(columns)
+        return cls(**values)
+
+
+def fit_preparation(dataset: Dataset, indices: Indices) -> Preparation:
+    """Fit on the samples at ``indices``, which should be those to train on. Raises DataError if no column varies."""
+    target_mean, target_std = 0.0, 1.0
+    if dataset.task == "regression":
+        targets = dataset.targets[indices]
+        target_mean, target_std = float(targets.mean()), float(targets.std()) or 1.0
+    common: dict[str, Any] = {
+        "kind": dataset.kind,
+        "task": dataset.task,
+        "classes": dataset.classes,
+        "target_mean": target_mean,
+        "target_std": target_std,
+    }
+    if not isinstance(dataset.inputs, Table):
+        mean, std = _channel_statistics(dataset.inputs, indices)
+        return Preparation(**common, input_shape=dataset.inputs.shape[1:], channel_mean=mean, channel_std=std)
+    fitted = [
+        _fit_numeric(column.name, values[indices])
+        if column.categories is None
+        else _fit_categorical(column.name, column.categories, values[indices])
+        for column, values in zip(dataset.inputs.columns, dataset.inputs.data, strict=True)
+    ]
+    columns = tuple(column for column in fitted if column.n_features)
+    if not columns:
+        found = f"none in {len(indices)} rows"
+        remedy = "give columns that tell the rows apart"
+        raise DataError("a column must vary in the training part", found=found, where=dataset.name, remedy=remedy)
+    return Preparation(**common, input_shape=(sum(column.n_features for column in columns),), columns=columns)
+
+
+def _channel_statistics(images: Array, indices: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of the (n, C, H, W) images at ``indices``, two passes in float64."""
+    chunks = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
+    count = len(indices) * images.shape[2] * images.shape[3]
+    mean = sum(images[chunk].sum(axis=(0, 2, 3), dtype=np.float64) for chunk in chunks) / count
+    square = sum(((images[chunk] - mean[:, None, None]) ** 2).sum(axis=(0, 2, 3)) for chunk in chunks) / count
+    std = [math.sqrt(value) or 1.0 for value in square]
+    return tuple(mean.tolist()), tuple(std)
+
+
+def _fit_numeric(name: str, values: Array) -> ColumnPreparation:
+    """Fit on (n,) numbers with NaN where missing."""
+    missing = np.isnan(values)
+    known = values[~missing].astype(np.float64)
+    if not len(known):
+        return ColumnPreparation(name=name, numeric=True)
+    fill = float(np.median(known))
+    filled = np.where(missing, fill, values.astype(np.float64))
+    mean, std = float(filled.mean()), float(filled.std())
+    # A spread within the rounding errors of the mean is no spread.
+    std = std if std > 1e-9 * abs(mean) and math.isfinite(std) else 0.0
+    return ColumnPreparation(name=name, numeric=True, fill=fill, mean=mean, std=std, indicator=len(known) < len(values))
+
+
+def _fit_categorical(name: str, categories: Sequence[str], codes: Array) -> ColumnPreparation:
+    """Fit on (n,) indices of ``categories``, -1 where missing. Categories are kept by count, then listed in order."""
+    counts = np.bincount(codes[codes >= 0], minlength=len(categories))
+    frequent = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
+    kept = tuple(categories[i] for i in sorted(frequent) if _LEAST_COUNT <= counts[i] < len(codes))
+    n_missing = int((codes < 0).sum())
+    return ColumnPreparation(name=name, numeric=False, categories=kept, indicator=0 < n_missing < len(codes))
+
+
+def _table_features(preparation: Preparation, table: Table) -> NDArray[np.float32]:
+    """The (n, F) features of a table, which may have its columns in any order and more of them."""
+    places = {column.name: place for place, column in enumerate(table.columns)}
+    # Fortran order makes each feature one run of memory while it is filled.
+    features = np.zeros((len(table), *preparation.input_shape), np.float32, order="F")
+    start = 0
+    for column in preparation.columns:
+        source, values = table.columns[places[column.name]], table.data[places[column.name]]
+        block = features[:, start : start + column.n_features]
+        start += column.n_features
+        if column.numeric:
+            missing = np.isnan(values)
+            if column.std:
+                block[:, 0] = (np.where(missing, column.fill, values) - column.mean) / column.std
+        else:
+            missing = values < 0
+            codes = {text: code for code, text in enumerate(source.categories or ())}
+            for place, text in enumerate(column.categories):
+                if text in codes:
+                    block[:, place] = values == codes[text]
+        if column.indicator:
+            block[:, -1] = missing
+    return np.ascontiguousarray(features)
+
+
+def _table_of_rows(columns: Sequence[ColumnPreparation], rows: Sequence[Mapping[str, object]]) -> Table:
+    given = {name: None for row in rows for name in row}
+    data, found = [], []
+    for column in columns:
+        if rows and column.name not in given:
+            remedy = did_you_mean(column.name, given) or "add it, with None where it is not known"
+            raise DataError("the rows need every column", found=f"no {column.name!r}", remedy=remedy)
+        values = [row.get(column.name) for row in rows]
+        if column.numeric:
+            data.append(np.array([_number(value, column.name, n) for n, value in enumerate(values)], np.float64))
+            found.append(Column(column.name))
+        else:
+            codes = {text: code for code, text in enumerate(column.categories)}
+            unknown = len(codes)
+            texts = [None if value is None or value != value else str(value).strip() for value in values]
+            data.append(np.array([-1 if text is None else codes.get(text, unknown) for text in texts], np.int32))
+            found.append(Column(column.name, column.categories))
+    return Table(tuple(found), tuple(data))
+
+
+def _number(value: object, name: str, row: int) -> float:
+    if value is None:
+        return math.nan
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        rule = f"column {name!r} holds numbers"
+        raise DataError(rule, found=repr(value), where=f"row {row + 1}", remedy="give a number or None") from error
+    return number if math.isfinite(number) else math.nan
+
+
+def _channels_first(images: Array, shape: tuple[int, ...]) -> Array:
+    """Images as (n, C, H, W), where ``shape`` is (C, H, W)."""
+    channels, height, width = shape
+    if images.shape[1:] == shape:
+        return images
+    if images.shape[1:] == (height, width, channels):
+        return images.transpose(0, 3, 1, 2)
+    if images.shape[1:] == (height, width) and channels == 1:
+        return images[:, None]
+    remedy = "resize the images"
+    raise DataError(f"images must be (n, {channels}, {height}, {width})", found=f"shape {images.shape}", remedy=remedy)

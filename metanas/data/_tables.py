@@ -1,0 +1,140 @@
+"""Tables from CSV and Parquet files, read by polars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from metanas.data._dataset import Array, Column, Dataset, Table
+from metanas.data._names import did_you_mean
+from metanas.data._targets import Targets, check_classes, read_targets, refuse_rows
+from metanas.errors import DataError
+
+MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?")
+"""Texts that mean a missing value in a CSV file."""
+_SEPARATORS = (",", ";", "\t")
+
+
+def load_table(path: Path, *, target: str | None, ignore: Sequence[str] = (), task: str | None = None) -> Dataset:
+    """Read a table and take one of its columns for the target.
+
+    Numbers and flags become numeric columns (NaN or infinite: missing), texts categorical ones. Raises DataError.
+    """
+    where = str(path)
+    frame = read_frame(path)
+    if target is None:
+        remedy = f"say {{table: {path.name}, target: COLUMN}}"
+        found = f"none; the columns are {_listed(frame.columns)}"
+        raise DataError("a table needs a target column", found=found, where=where, remedy=remedy)
+    for name in (target, *ignore):
+        if name not in frame.columns:
+            remedy = did_you_mean(name, frame.columns) or "name one of these"
+            found = f"{name!r}; the columns are {_listed(frame.columns)}"
+            raise DataError("must name a column of the table", found=found, where=where, remedy=remedy)
+    if not frame.height:
+        raise DataError("the table must hold rows", found="none", where=where, remedy="check that the file is whole")
+    inputs = frame.drop(target, *ignore)
+    if not inputs.width:
+        found = f"only {_listed(frame.columns)}"
+        remedy = "add columns or ignore fewer"
+        raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
+    targets = _targets(frame[target], task=task, where=f"{where}: column {target!r}")
+    check_classes(targets, where=f"{where}: column {target!r}")
+    columns = [_column(series, where) for series in inputs]
+    return Dataset(
+        name=path.stem,
+        kind="table",
+        task=targets.task,
+        inputs=Table(tuple(column for column, _ in columns), tuple(values for _, values in columns)),
+        targets=targets.values,
+        classes=targets.classes,
+    )
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """The file as a polars frame: texts stripped of blanks, and numbers where all the texts of a column are numbers."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pl.read_parquet(path)
+        frame = _read_csv(path).rename(str.strip)
+    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        found = str(error).partition("\n")[0]
+        remedy = "check the file; a CSV needs a line of column names, one separator, and UTF-8"
+        raise DataError("cannot be read as a table", found=found, where=str(path), remedy=remedy) from error
+    return frame.with_columns(_tidy(frame[name]) for name, kind in frame.schema.items() if kind == pl.String)
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    read = partial(pl.read_csv, path, separator=_separator(path), null_values=list(MISSING_TEXTS))
+    # Types guessed from the first rows nearly always hold, and guessing them from all rows takes six times as long.
+    try:
+        return read(infer_schema_length=10_000)
+    except pl.exceptions.ComputeError:
+        return read(infer_schema_length=None)
+
+
+def _separator(path: Path) -> str:
+    """The separator that the line of column names uses most; a comma if none."""
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    return max(_SEPARATORS, key=header.count)
+
+
+def _tidy(series: pl.Series) -> pl.Series:
+    series = series.str.strip_chars()
+    series = series.set(series.is_in(list(MISSING_TEXTS)), None)
+    for kind in (pl.Int64, pl.Float64):
+        number = series.cast(kind, strict=False)
+        if number.null_count() == series.null_count() < len(series):
+            return number
+    return series
+
+
+def _is_text(series: pl.Series) -> bool:
+    return isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum)
+
+
+def _is_number(series: pl.Series) -> bool:
+    return bool(series.dtype.is_numeric()) or series.dtype in (pl.Boolean, pl.Null)
+
+
+def _codes(series: pl.Series) -> tuple[tuple[str, ...], Array]:
+    """The distinct texts, sorted by code point, and the (n,) number of each text, -1 where missing."""
+    texts = series.cast(pl.String)
+    distinct = texts.drop_nulls().unique().sort()
+    numbers = texts.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).fill_null(-1)
+    return tuple(distinct), numbers.to_numpy()
+
+
+def _column(series: pl.Series, where: str) -> tuple[Column, Array]:
+    if _is_text(series):
+        categories, codes = _codes(series)
+        return Column(series.name, categories), codes
+    if not _is_number(series):
+        remedy = f"turn it into numbers or texts, or say `ignore: [{series.name}]`"
+        found = f"type {series.dtype} in column {series.name!r}"
+        raise DataError("columns must hold numbers, flags or texts", found=found, where=where, remedy=remedy)
+    values = np.array(series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+    values[np.isinf(values)] = np.nan
+    return Column(series.name), values
+
+
+def _targets(series: pl.Series, *, task: str | None, where: str) -> Targets:
+    refuse_rows(series.is_null().to_numpy(), "missing", where)
+    if _is_text(series):
+        classes, codes = _codes(series)
+        return read_targets(codes, kind="table", task=task or "classification", where=where, names=classes)
+    if not _is_number(series):
+        remedy = "name a target of numbers, flags or texts"
+        raise DataError("targets must be plain values", found=f"type {series.dtype}", where=where, remedy=remedy)
+    values = series.cast(pl.Float64) if series.dtype.is_decimal() else series
+    return read_targets(values.to_numpy(), kind="table", task=task, where=where)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more

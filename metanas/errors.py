@@ -1,0 +1,54 @@
+"""Errors that a user can act on: the rule, what was found, and the remedy."""
+
+from __future__ import annotations
+
+
+class MetanasError(Exception):
+    """Something that the user asked for cannot be done.
+
+    Its text reads ``where: rule, found ..., remedy``, each part left out when it is not known.
+    """
+
+    exit_code = 2
+
+    def __init__(self, rule: str, *, found: object = None, remedy: str = "", where: str = "") -> None:
+        self.rule = rule
+        """What must hold, in words."""
+        self.found = found
+        """What was there instead; None when the rule says it all."""
+        self.remedy = remedy
+        """What to do about it."""
+        self.where = where
+        """File, line, key or trial that the error is about."""
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.rule}" if self.where else self.rule
+        if self.found is not None:
+            text += f", found {self.found}"
+        if self.remedy:
+            text += f"; {self.remedy}"
+        return text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.rule, self.found, self.remedy, self.where))
+
+
+def _rebuild(kind: type[MetanasError], rule: str, found: object, remedy: str, where: str) -> MetanasError:
+    return kind(rule, found=found, remedy=remedy, where=where)
+
+
+class DataError(MetanasError):
+    """A data set cannot be read or does not suit the task."""
+
+
+class StudyError(MetanasError):
+    """A run folder or its storage cannot be used."""
+
+
+class ConstraintError(MetanasError):
+    """No network that the search could propose meets the constraints."""
+
+
+class MissingDependencyError(MetanasError):
+    """An optional package is needed and not installed."""

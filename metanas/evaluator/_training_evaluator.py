@@ -1,0 +1,214 @@
+"""The evaluator that trains: architecture and data -> metrics; and the final training, with its artefacts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from metanas._rng import derive_seed
+from metanas.architecture import Architecture, LayerGraph, Measures, ShapeError
+from metanas.data import Dataset, Tensors, augmentation, fit_preparation, load_dataset, split, to_device
+from metanas.errors import DataError
+from metanas.evaluator._artefacts import write_artefacts
+from metanas.evaluator._meter import evaluate
+from metanas.evaluator._recipe import Recipe
+from metanas.evaluator._training import TrainingOutcome, train
+from metanas.network import Network, build_network
+from metanas.space import SearchSpace, parse_space_text, settings_syntax
+from metanas.trial import EpochReport, Job, Purpose, Result, Status
+
+Send = Callable[[EpochReport], Status | None]
+
+_LATENCY_RUNS = 30
+"""Forward passes timed; their median is little moved by a pause of the machine."""
+
+
+class TrainingEvaluator:
+    """Trains networks of one space on one data set, which it keeps on its device."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        dataset: Dataset,
+        *,
+        split_seed: int,
+        metrics: Sequence[str],
+        device: str = "cpu",
+        memory_limit: int | None = None,
+        allow_python: bool = False,
+    ) -> None:
+        self.space = space
+        self.dataset = dataset
+        self.metrics = tuple(metrics)
+        self.device = torch.device(device)
+        self.memory_limit = memory_limit
+        self.allow_python = allow_python
+        self.splits = split(dataset, seed=split_seed)
+        self.preparation = fit_preparation(dataset, self.splits.train)
+        self._tensors: dict[Purpose, Tensors] = {}
+
+    @classmethod
+    def from_setup(cls, setup: Mapping[str, Any], *, device: str, threads: int) -> Self:
+        """The evaluator that a study describes in JSON: ``space``, ``data``, ``seed``, ``metrics``, ``memory_limit``,
+        ``allow_python``."""
+        torch.set_num_threads(threads)
+        space, data = setup["space"], setup["data"]
+        dataset = load_dataset(data["spec"], base=Path(data["base"]))
+        expected = data.get("fingerprint")
+        if expected and dataset.fingerprint != expected:
+            raise DataError(
+                "the data must stay as they were when the search began",
+                found=f"fingerprint {dataset.fingerprint[:12]} instead of {expected[:12]}",
+                remedy="restore the data, or start a new search",
+                where=dataset.name,
+            )
+        return cls(
+            parse_space_text(space["text"], space["file"], train=settings_syntax(space["train"])),
+            dataset,
+            split_seed=setup["seed"],
+            metrics=setup["metrics"],
+            device=device,
+            memory_limit=setup.get("memory_limit"),
+            allow_python=bool(setup.get("allow_python")),
+        )
+
+    def evaluate(self, job: Job, report: Send) -> Result:
+        """Train the job's network; see :class:`~metanas.evaluator.Evaluator`."""
+        started = time.perf_counter()
+        architecture = Architecture.from_values(self.space, job.decisions)
+        recipe = Recipe.from_mapping(architecture.recipe, allow_python=self.allow_python)
+        try:
+            layers = architecture.layers(self.preparation.input_shape, self.dataset.n_outputs)
+        except ShapeError as error:
+            return Result(job_id=job.id, status=Status.INVALID, message=str(error), remedy=error.remedy)
+        measures = Measures.of(layers, batch_size=recipe.batch_size, optimizer=recipe.optimizer)
+        if self.memory_limit is not None and measures.memory > self.memory_limit:
+            return self._too_large(job, measures)
+        network = build_network(layers, seed=derive_seed(job.seed, "weights"))
+        outcome = self._train(network, job, recipe, report)
+        metrics = {**outcome.metrics, **measures.to_json()}
+        if outcome.status.has_value and "latency_ms" in self.metrics:
+            metrics["latency_ms"] = latency_ms(network, layers, self.device)
+        if job.purpose is Purpose.FINAL and outcome.status is Status.COMPLETE:
+            metrics |= self._finish(network, layers, architecture, job, recipe)
+        return Result(
+            job_id=job.id,
+            status=outcome.status,
+            metrics=metrics,
+            epochs=outcome.epochs,
+            seconds=time.perf_counter() - started,
+            message=outcome.message,
+            remedy=outcome.remedy,
+        )
+
+    def _train(self, network: Network, job: Job, recipe: Recipe, report: Send) -> TrainingOutcome:
+        started = time.perf_counter()
+        data = self._data(job.purpose)
+
+        def send(epoch: int, metrics: dict[str, float]) -> Status | None:
+            return report(
+                EpochReport(job_id=job.id, epoch=epoch, metrics=metrics, seconds=time.perf_counter() - started)
+            )
+
+        return train(
+            network,
+            data.train,
+            data.validation,
+            recipe=recipe,
+            epochs=job.epochs,
+            task=self.dataset.task,
+            metrics=self._measured,
+            device=self.device,
+            seed=job.seed,
+            report=send,
+            target_scale=self._target_scale,
+            augment=augmentation(recipe.augment, self.preparation),
+            allow_python=self.allow_python,
+        )
+
+    def _data(self, purpose: Purpose) -> Tensors:
+        """The parts on the device; one purpose at a time, so that the data are there once."""
+        if purpose not in self._tensors:
+            self._tensors.clear()
+            final = purpose is Purpose.FINAL
+            splits = self.splits.final() if final else self.splits
+            # Prepared as in the search also for the final training: same input shape, same network.
+            self._tensors[purpose] = to_device(self.dataset, splits, self.preparation, self.device, test=final)
+        return self._tensors[purpose]
+
+    @property
+    def _measured(self) -> list[str]:
+        return [name for name in self.metrics if name not in COSTS]
+
+    @property
+    def _target_scale(self) -> tuple[float, float] | None:
+        regression = self.dataset.task == "regression"
+        return (self.preparation.target_mean, self.preparation.target_std) if regression else None
+
+    def _finish(
+        self, network: Network, layers: LayerGraph, architecture: Architecture, job: Job, recipe: Recipe
+    ) -> dict[str, float]:
+        """Test once, and write what the user keeps. Metrics of the test split are named ``test_…``."""
+        test = self._data(Purpose.FINAL).test
+        assert test is not None
+        measured = evaluate(
+            network,
+            test,
+            recipe=recipe,
+            task=self.dataset.task,
+            metrics=self._measured,
+            device=self.device,
+            target_scale=self._target_scale,
+            allow_python=self.allow_python,
+        )
+        if self._target_scale is not None:
+            in_original_unit(network, *self._target_scale)
+        tested = {f"test_{name}": value for name, value in measured.items()}
+        write_artefacts(Path(job.output), network.cpu(), layers, architecture, self.preparation, tested)
+        return tested
+
+    def _too_large(self, job: Job, measures: Measures) -> Result:
+        assert self.memory_limit is not None
+        return Result(
+            job_id=job.id,
+            status=Status.TOO_LARGE,
+            metrics=measures.to_json(),
+            message=f"training would take about {measures.memory / 2**20:,.0f} MiB, "
+            f"more than the {self.memory_limit / 2**20:,.0f} MiB that a worker has",
+            remedy=f"lower train.batch_size, or add the constraint 'memory <= {self.memory_limit:.0f}'",
+        )
+
+
+COSTS = ("params", "flops", "memory", "depth", "latency_ms")
+"""Objectives that are counted or timed, not measured on data."""
+
+
+def latency_ms(network: nn.Module, layers: LayerGraph, device: torch.device) -> float:
+    """Median milliseconds of a forward pass of one sample on ``device``, after a warm-up."""
+    sample = torch.zeros(1, *layers.input_shape, device=device)
+    network.to(device).eval()
+    times = []
+    with torch.inference_mode():
+        for run in range(_LATENCY_RUNS + 5):
+            began = time.perf_counter()
+            network(sample)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if run >= 5:
+                times.append(time.perf_counter() - began)
+    return 1e3 * sorted(times)[len(times) // 2]
+
+
+def in_original_unit(network: Network, mean: float, std: float) -> None:
+    """Fold the scale of a regression's target into the last layer, so that outputs are in the target's own unit."""
+    last = network.graph.layers[network.graph.output]
+    layer = getattr(network, last.name)
+    assert isinstance(layer, nn.Linear)
+    with torch.no_grad():
+        layer.weight.mul_(std)
+        layer.bias.mul_(std).add_(mean)

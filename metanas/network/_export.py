@@ -1,0 +1,91 @@
+"""Layers -> one file of plain PyTorch that needs no metanas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from metanas.architecture import Layer, LayerGraph
+from metanas.network._build import FUNCTIONS
+
+_TEMPLATE = '''\
+"""{title}
+
+Written by metanas {version}. Needs torch and safetensors, not metanas. As a program: checks that the weights load.
+{usage}"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+{preparation}
+
+class Network(nn.Module):
+    """Input (batch, {shape}), output (batch, {outputs})."""
+
+    def __init__(self):
+        super().__init__()
+{init}
+
+    def forward(self, x):
+{forward}
+
+
+def load(weights=Path(__file__).with_name("weights.safetensors")):
+    """The trained network, ready to predict."""
+    network = Network()
+    network.load_state_dict(load_file(weights))
+    return network.eval()
+
+
+if __name__ == "__main__":
+    network = load()
+    print(network(torch.zeros(1, {shape})).shape, sum(p.numel() for p in network.parameters()), "parameters")
+'''
+
+
+def export_source(graph: LayerGraph, *, title: str, version: str, preparation: str = "", usage: str = "") -> str:
+    """The source of a module with the layers and state dict of :class:`~metanas.network.Network`.
+
+    ``preparation`` is source that turns raw samples into the network's input; ``usage`` a line that shows how.
+    """
+    names, forward = ["x"], []
+    last = {i: step for step, layer in enumerate(graph.layers) for i in layer.inputs}
+    free: list[str] = []
+    count = 0
+    for step, layer in enumerate(graph.layers[1:], start=1):
+        inputs = [names[i] for i in layer.inputs]
+        # A value that dies here lends its variable to the result: chains read as x = layer(x).
+        dying = [names[i] for i in dict.fromkeys(layer.inputs) if last[i] == step]
+        if dying:
+            target, *rest = dying
+            free.extend(rest)
+        elif free:
+            target = free.pop()
+        else:
+            count += 1
+            target = f"x{count}"
+        names.append(target)
+        forward.append(f"        {target} = {_call(layer, inputs)}")
+    forward.append(f"        return {names[graph.output]}")
+    init = [
+        f"        self.{layer.name} = nn.{layer.kind}({_arguments(layer.arguments)})"
+        for layer in graph.layers[1:] if layer.kind not in FUNCTIONS
+    ]  # fmt: skip
+    return _TEMPLATE.format(
+        title=title.replace("\\", "/").replace('"', "'"), version=version, usage=usage, init="\n".join(init),
+        preparation=f"\n{preparation.strip()}\n" if preparation else "", forward="\n".join(forward),
+        shape=", ".join(map(str, graph.input_shape)), outputs=math.prod(graph.layers[graph.output].shape),
+    )  # fmt: skip
+
+
+def _call(layer: Layer, inputs: list[str]) -> str:
+    if layer.kind in FUNCTIONS:
+        return FUNCTIONS[layer.kind][1](*inputs)
+    return f"self.{layer.name}({', '.join(inputs)})"
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())

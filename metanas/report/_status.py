@@ -1,0 +1,68 @@
+"""Where a search stands, as plain numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from metanas.report._summary import Objective
+from metanas.trial import TrialRecord, best_trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusTable:
+    """What ``metanas status`` prints."""
+
+    trials: int
+    """All trials, those that run included."""
+    counts: Mapping[str, int]
+    """State (``running``, or how the trial ended) to trials in it; states that occur only."""
+    evaluations: int
+    """Trials that a worker has finished."""
+    duplicates: int
+    """Trials that took the result of an earlier one."""
+    best: int | None
+    """Number of the best trial; None while there is none."""
+    values: Mapping[str, float]
+    """Objective to the best trial's value; empty while there is none."""
+    metrics: Mapping[str, float]
+    """Metrics and costs of the best trial."""
+    seconds: float
+    """Time in workers, summed over trials."""
+    mean_seconds: float | None
+    """The same for one evaluation; None before the first."""
+    elapsed: float | None
+    """Seconds from the first proposal to the last result; pauses of a resumed search count. None before the first
+    result."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        return asdict(self) | {key: dict(getattr(self, key)) for key in ("counts", "values", "metrics")}
+
+
+def status_table(trials: Sequence[TrialRecord], objectives: Sequence[Objective]) -> StatusTable:
+    """Count the trials and find the best of them; ``objectives`` as in :class:`RunSummary`."""
+    best = best_trial(trials, [direction for _, direction in objectives])
+    evaluated = [t for t in trials if t.status is not None and t.duplicate_of is None]
+    seconds = sum(t.seconds for t in trials)
+    started = [t.started for t in trials if t.started is not None]
+    ended = [t.ended for t in trials if t.ended is not None]
+    return StatusTable(
+        trials=len(trials),
+        counts=dict(Counter(state(t) for t in trials)),
+        evaluations=len(evaluated),
+        duplicates=sum(t.duplicate_of is not None for t in trials),
+        best=best.number if best else None,
+        values=dict(zip((name for name, _ in objectives), best.values or (), strict=True)) if best else {},
+        metrics=dict(best.metrics) if best else {},
+        seconds=seconds,
+        mean_seconds=sum(t.seconds for t in evaluated) / len(evaluated) if evaluated else None,
+        elapsed=max(ended) - min(started) if started and ended else None,
+    )
+
+
+def state(trial: TrialRecord) -> str:
+    """``running``, or how the trial ended."""
+    return trial.status.value if trial.status else "running"

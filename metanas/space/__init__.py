@@ -1,0 +1,67 @@
+"""The search-space language: space files, tables of decisions, sampling, counting, constraints. Free of torch."""
+
+from metanas.space._constraints import MEASURES, Constraint
+from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
+from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter
+from metanas.space._parse_values import Values, kind_of, parse_value
+from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
+from metanas.space._space import Rows, SearchSpace
+from metanas.space._syntax import ValueSyntax
+from metanas.space._template import (
+    Branches,
+    Cell,
+    Chain,
+    Copies,
+    Decision,
+    OpSite,
+    Switch,
+    Template,
+    Value,
+    columns_read,
+    value_under,
+)
+from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, parse_yaml, plain, read_text
+
+__all__ = [
+    "ACTIVATIONS",
+    "MEASURES",
+    "OPS",
+    "Branches",
+    "Cell",
+    "Chain",
+    "Constraint",
+    "Copies",
+    "Decision",
+    "LanguageError",
+    "ListNode",
+    "MapNode",
+    "Mark",
+    "Node",
+    "Op",
+    "OpSite",
+    "Parameter",
+    "Problem",
+    "Problems",
+    "Rows",
+    "Scalar",
+    "ScalarNode",
+    "SearchSpace",
+    "Switch",
+    "Template",
+    "Value",
+    "ValueSyntax",
+    "Values",
+    "builtin_spaces",
+    "columns_read",
+    "did_you_mean",
+    "find_space",
+    "kind_of",
+    "load_space",
+    "parse_space_text",
+    "parse_value",
+    "parse_yaml",
+    "plain",
+    "read_text",
+    "settings_syntax",
+    "value_under",
+]

@@ -1,0 +1,93 @@
+"""Constraints: texts that an architecture must make true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.space._expression import Expression, ExpressionError, evaluate, names_in, parse_expression
+from metanas.space._problems import Mark, Problems, did_you_mean
+from metanas.space._template import Decision
+
+MEASURES: Mapping[str, str] = {
+    "params": "trainable parameters",
+    "flops": "multiply-adds of one sample, forward",
+    "memory": "peak memory of a training step, in bytes",
+    "depth": "layers with weights on the longest path",
+}
+"""What a constraint may bound besides decisions; each needs the network's shapes, and so the data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One constraint of a space or run file."""
+
+    text: str
+    """As the user wrote it."""
+    expression: Expression
+    """Its tree."""
+    decisions: Mapping[str, int]
+    """Column of each decision that it names."""
+    measures: frozenset[str]
+    """Which of :data:`MEASURES` it names."""
+    where: str
+    """File, line and column."""
+
+    def holds(self, rows: npt.NDArray[np.int64], table: Sequence[Decision]) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` satisfy it; for constraints on decisions alone.
+
+        A constraint holds where a decision that it names is inactive: it speaks of something that is not there.
+        """
+        active = np.ones(len(rows), dtype=bool)
+        columns = {}
+        for name, column in self.decisions.items():
+            active &= rows[:, column] >= 0
+            columns[name] = np.asarray(table[column].values)[np.maximum(rows[:, column], 0)]
+        truth = evaluate(self.expression, columns.__getitem__)
+        return np.broadcast_to(np.asarray(truth, dtype=bool), len(rows)) | ~active
+
+    def holds_for(self, values: Mapping[str, object], measures: Mapping[str, float]) -> bool:
+        """Whether an architecture with these decisions and measures satisfies it."""
+        if any(name not in values for name in self.decisions):
+            return True
+        return bool(evaluate(self.expression, lambda name: measures[name] if name in self.measures else values[name]))
+
+
+def check_constraints(
+    texts: Iterable[tuple[str, Mark, str]], table: Sequence[Decision], problems: Problems
+) -> tuple[Constraint, ...]:
+    """Parse constraints and look their names up."""
+    columns = {decision.name: column for column, decision in enumerate(table)}
+    constraints = []
+    for text, mark, path in texts:
+        try:
+            expression = parse_expression(text)
+        except ExpressionError as error:
+            problems.add(mark, path, f"a constraint is a comparison: {error}", remedy="write e.g. 'params <= 1e6'")
+            continue
+        names = set(names_in(expression))
+        unknown = sorted(name for name in names if name not in columns and name not in MEASURES)
+        for name in unknown:
+            problems.add(
+                mark,
+                path,
+                f"no decision or measure has the name {name!r}",
+                remedy=did_you_mean(name, [*MEASURES, *columns]),
+            )
+        if unknown:
+            continue
+        constraint = Constraint(
+            text, expression, {n: columns[n] for n in sorted(names) if n in columns},
+            frozenset(n for n in names if n not in columns), str(mark),
+        )  # fmt: skip
+        try:
+            sample = {name: table[column].values[0] for name, column in constraint.decisions.items()}
+            constraint.holds_for(sample, dict.fromkeys(MEASURES, 1.0))
+        except (ExpressionError, TypeError) as error:
+            problems.add(mark, path, f"the constraint has no value: {error}", found=repr(text))
+            continue
+        constraints.append(constraint)
+    return tuple(constraints)

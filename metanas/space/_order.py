@@ -1,0 +1,146 @@
+"""Drafts of decisions -> the ordered table, and the template renumbered to match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from metanas.space._problems import Problems
+from metanas.space._syntax import SpaceSyntax
+from metanas.space._template import (
+    Branches,
+    Cell,
+    Chain,
+    Clause,
+    Computed,
+    Copies,
+    Decided,
+    Decision,
+    OpSite,
+    Resolved,
+    Switch,
+    Template,
+    Value,
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A decision whose conditions are still being gathered."""
+
+    decision: Decision
+    """All but its conditions."""
+    clauses: set[Clause] = field(default_factory=set)
+    """Conditions under which some place that uses it is reached; they name drafts by index."""
+
+
+def ordered(
+    drafts: Sequence[Draft], template: Template, recipe: Mapping[str, Value], syntax: SpaceSyntax, problems: Problems
+) -> Resolved | None:
+    """The decisions with their conditions, each after those that it depends on; None (noted) for a circle."""
+    sizes = [draft.decision.size for draft in drafts]
+    clauses = [_simplified(draft.clauses, sizes) for draft in drafts]
+    parents = [{i for clause in when for i, _ in clause} for when in clauses]
+    order: list[int] = []
+    state = [0] * len(drafts)
+    for start in range(len(drafts)):
+        stack = [(start, iter(sorted(parents[start])))]
+        if state[start]:
+            continue
+        state[start] = 1
+        while stack:
+            index, rest = stack[-1]
+            parent = next(rest, None)
+            if parent is None:
+                stack.pop()
+                state[index] = 2
+                order.append(index)
+            elif state[parent] == 1:
+                names = f"{drafts[index].decision.name} and {drafts[parent].decision.name}"
+                problems.add(syntax.mark, "$", "decisions cannot depend on each other in a circle", found=names)
+                return None
+            elif state[parent] == 0:
+                state[parent] = 1
+                stack.append((parent, iter(sorted(parents[parent]))))
+    position = {old: new for new, old in enumerate(order)}
+    decisions = tuple(
+        replace(
+            drafts[old].decision,
+            when=tuple(tuple((position[i], allowed) for i, allowed in clause) for clause in clauses[old]),
+        )
+        for old in order
+    )
+    return Resolved(
+        decisions=decisions,
+        template=_renumbered(template, position, {}),
+        recipe={name: _renumbered_value(value, position) for name, value in recipe.items()},
+    )
+
+
+def _simplified(clauses: set[Clause], sizes: Sequence[int]) -> tuple[Clause, ...]:
+    """Clauses with one entry a decision, joined and absorbed where possible; empty when always true."""
+    entries: list[dict[int, frozenset[int]]] = []
+    for clause in sorted(clauses, key=lambda c: (len(c), [(d, sorted(a)) for d, a in c])):
+        entry: dict[int, frozenset[int]] = {}
+        for decision, allowed in clause:
+            entry[decision] = entry[decision] & allowed if decision in entry else allowed
+        if all(entry.values()):
+            entries = _joined(entries, entry, sizes)
+    if any(not entry for entry in entries):
+        return ()
+    return tuple(tuple(sorted(entry.items())) for entry in entries)
+
+
+def _joined(
+    entries: list[dict[int, frozenset[int]]], new: dict[int, frozenset[int]], sizes: Sequence[int]
+) -> list[dict[int, frozenset[int]]]:
+    """``entries`` with ``new``: dropped if one covers it, or united with one that differs in a single decision."""
+    for index, other in enumerate(entries):
+        if all(d in new and new[d] <= allowed for d, allowed in other.items()):
+            return entries
+        different = [d for d in new if new[d] != other.get(d)]
+        if new.keys() == other.keys() and len(different) == 1:
+            decision = different[0]
+            union = new[decision] | other[decision]
+            rest = {d: allowed for d, allowed in new.items() if d != decision}
+            if len(union) < sizes[decision]:
+                rest[decision] = union
+            return _joined(entries[:index] + entries[index + 1 :], rest, sizes)
+    return [*(o for o in entries if not all(d in o and o[d] <= a for d, a in new.items())), new]
+
+
+def _renumbered(template: Template, position: Mapping[int, int], done: dict[int, Template]) -> Template:
+    key = id(template)
+    if key in done:
+        return done[key]
+
+    def inner(part: Template) -> Template:
+        return _renumbered(part, position, done)
+
+    result: Template
+    match template:
+        case OpSite():
+            values = {name: _renumbered_value(value, position) for name, value in template.parameters.items()}
+            result = replace(template, parameters=values)
+        case Chain(items=items):
+            result = Chain(tuple(inner(item) for item in items))
+        case Switch(decision=decision, options=options):
+            result = Switch(position[decision], tuple(inner(option) for option in options))
+        case Copies(times=times, copies=copies):
+            result = Copies(_renumbered_value(times, position), tuple(inner(copy) for copy in copies))
+        case Branches(branches=branches):
+            result = replace(template, branches=tuple(inner(branch) for branch in branches))
+        case Cell(edges=edges):
+            result = replace(template, edges=tuple((i, j, inner(edge)) for i, j, edge in edges))
+    done[key] = result
+    return result
+
+
+def _renumbered_value(value: Value, position: Mapping[int, int]) -> Value:
+    match value:
+        case Decided(decision):
+            return Decided(position[decision])
+        case Computed(names=names):
+            return replace(value, names={name: _renumbered_value(inner, position) for name, inner in names.items()})
+        case _:
+            return value

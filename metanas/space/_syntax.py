@@ -1,0 +1,164 @@
+"""The parsed form of a space file: one class a form of the language, each with its place.
+
+Nothing is looked up or decided here; see ``_parse`` (nodes -> these) and ``_resolve`` (these -> a template).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from metanas.space._expression import Expression
+from metanas.space._problems import Mark
+from metanas.space._yaml import Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Syntax:
+    """What every form has. Compared by identity: two spellings of one form are two sites."""
+
+    mark: Mark
+    """Where it begins."""
+    path: str
+    """Where it stands in the document."""
+    id: str = ""
+    """The user's name for the site; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Constant(Syntax):
+    """A value that is itself."""
+
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChoiceValue(Syntax):
+    """``choice: [16, 24, 32]``."""
+
+    values: tuple[Scalar, ...]
+    prior: tuple[float, ...] = ()
+    """Weight of each value; empty for equal weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RangeValue(Syntax):
+    """``int: [2, 8]`` or ``float: [1e-4, 0.3]``."""
+
+    low: float
+    high: float
+    real: bool
+    step: float | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Formula(Syntax):
+    """``$width`` or arithmetic on ``let`` values."""
+
+    expression: Expression
+    text: str
+
+
+ValueSyntax = Constant | ChoiceValue | RangeValue | Formula
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpCall(Syntax):
+    """An op with its parameters."""
+
+    name: str
+    parameters: dict[str, ValueSyntax] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reference(Syntax):
+    """A name that the file defines, or ``new: name``."""
+
+    name: str
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SequenceForm(Syntax):
+    """``[a, b, c]``."""
+
+    items: tuple[ModuleSyntax, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChoiceForm(Syntax):
+    """``choice`` among modules."""
+
+    options: tuple[tuple[str, ModuleSyntax], ...]
+    prior: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OptionalForm(Syntax):
+    """``optional``: the body, or nothing."""
+
+    body: ModuleSyntax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepeatForm(Syntax):
+    """``repeat``: copies one after another."""
+
+    body: ModuleSyntax
+    times: ValueSyntax
+    share: bool = True
+    first: dict[str, ValueSyntax] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResidualForm(Syntax):
+    """``residual``: x + body(x)."""
+
+    body: ModuleSyntax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ParallelForm(Syntax):
+    """``parallel``: branches, merged."""
+
+    branches: tuple[ModuleSyntax, ...]
+    merge: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GraphForm(Syntax):
+    """``graph``: a cell with modules on its edges."""
+
+    nodes: tuple[str, ...]
+    """Names in topological order; the first is the input, the last the output."""
+    edges: tuple[tuple[int, int, ModuleSyntax], ...]
+    """Source, target and module."""
+    merge: str
+    """What a node does with its inputs."""
+
+
+ModuleSyntax = (
+    OpCall | Reference | SequenceForm | ChoiceForm | OptionalForm | RepeatForm | ResidualForm | ParallelForm | GraphForm
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceSyntax:
+    """A whole space file."""
+
+    name: str
+    mark: Mark
+    about: str = ""
+    source: str = ""
+    input: str = "image"
+    let: dict[str, ValueSyntax] = field(default_factory=dict)
+    named: dict[str, ModuleSyntax] = field(default_factory=dict)
+    """``ops`` and ``blocks``, by name."""
+    blocks: frozenset[str] = frozenset()
+    """Which of ``named`` are blocks."""
+    depths: dict[str, int] = field(default_factory=dict)
+    """Bound of recursion of the blocks that say one."""
+    network: ModuleSyntax
+    train: dict[str, ValueSyntax] = field(default_factory=dict)
+    constraints: tuple[tuple[str, Mark, str], ...] = ()
+    """Text, place and path."""

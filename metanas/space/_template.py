@@ -1,0 +1,213 @@
+"""A resolved space: a network with holes, each hole a reference into the table of decisions.
+
+``metanas.architecture`` fills the holes with one row and gets a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from metanas.space._expression import Expression, evaluate
+from metanas.space._yaml import Scalar
+
+FLOAT_LEVELS = 1001
+"""A real range is searched on this many evenly spaced points (evenly in the logarithm for a log range)."""
+
+Clause = tuple[tuple[int, frozenset[int]], ...]
+"""Decisions and the value indices that each may have; all must hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One row of the table of decisions."""
+
+    name: str
+    """Readable and unique, as ``stage1.kernel``."""
+    kind: str
+    """``choice``, ``int`` or ``float``."""
+    values: Sequence[Scalar]
+    """All values; a row of the space holds indices into them."""
+    log: bool = False
+    """Whether a range is even in its logarithm."""
+    prior: tuple[float, ...] = ()
+    """Weights of the values; empty for equal ones."""
+    when: tuple[Clause, ...] = ()
+    """The decision is active when one of these clauses holds; empty for always. Clauses name earlier decisions."""
+    part: str = "network"
+    """``network``, or ``train`` for a decision of the training recipe."""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return len(self.values)
+
+    def index_of(self, value: Scalar) -> int:
+        """Index of ``value``; for a real range, of the nearest point.
+
+        Raises
+        ------
+        ValueError
+            If the decision has no such value.
+
+        """
+        if self.kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
+            grid = np.asarray(self.values, dtype=float)
+            if grid[0] * (1 - 1e-9) - 1e-12 <= value <= grid[-1] * (1 + 1e-9) + 1e-12:
+                return int(np.abs(np.log(grid) - np.log(value) if self.log else grid - value).argmin())
+        for index, known in enumerate(self.values):
+            if known == value and isinstance(known, bool) == isinstance(value, bool):
+                return index
+        raise ValueError(f"{self.name} has no value {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A value that needs no decision."""
+
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The value of a decision."""
+
+    decision: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """Arithmetic on ``let`` values."""
+
+    expression: Expression
+    names: Mapping[str, Value]
+    """Value of each ``$name`` in the expression."""
+    whole: bool
+    """Whether the result is rounded to a whole number."""
+
+
+Value = Fixed | Decided | Computed
+
+
+def value_under(value: Value, choose: Mapping[int, Scalar] | Sequence[Scalar | None]) -> Scalar:
+    """The value when decision ``i`` has the value ``choose[i]``."""
+    match value:
+        case Fixed(constant):
+            return constant
+        case Decided(decision):
+            chosen = choose[decision]
+            assert chosen is not None
+            return chosen
+        case Computed(expression, names, whole):
+            result: Scalar = evaluate(expression, lambda name: value_under(names[name], choose))
+            return round(result) if whole and isinstance(result, float) else result
+
+
+def decisions_in(value: Value) -> set[int]:
+    """The decisions that a value depends on."""
+    match value:
+        case Decided(decision):
+            return {decision}
+        case Computed(names=names):
+            return set().union(*(decisions_in(inner) for inner in names.values()))
+        case _:
+            return set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpSite:
+    """An op, its parameters and the name of its place."""
+
+    name: str
+    parameters: Mapping[str, Value]
+    site: str
+    """Readable place in the network, as ``stage1.2.mbconv``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """One after another."""
+
+    items: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Switch:
+    """One of several: option ``i`` when the decision has value index ``i``."""
+
+    decision: int
+    options: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copies:
+    """The first ``times`` of these, one after another."""
+
+    times: Value
+    copies: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branches:
+    """Branches from one input, merged."""
+
+    branches: tuple[Template, ...]
+    merge: str
+    """``sum``, ``concat``, ``mean``, ``product``, or ``residual``: a sum that projects its first branch where shapes differ."""
+    site: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A graph with templates on its edges."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int, Template], ...]
+    """Source, target and template, ordered by target."""
+    merge: str
+    site: str
+
+
+Template = OpSite | Chain | Switch | Copies | Branches | Cell
+
+IDENTITY = Chain(())
+
+
+def columns_read(template: Template) -> set[int]:
+    """The decisions that a template's network depends on."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting: list[Template] = [template]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        match part:
+            case OpSite(parameters=parameters):
+                found.update(*(decisions_in(value) for value in parameters.values()))
+            case Chain(items=items):
+                waiting.extend(items)
+            case Switch(decision=decision, options=options):
+                found.add(decision)
+                waiting.extend(options)
+            case Copies(times=times, copies=copies):
+                found |= decisions_in(times)
+                waiting.extend(copies)
+            case Branches(branches=branches):
+                waiting.extend(branches)
+            case Cell(edges=edges):
+                waiting.extend(edge for _, _, edge in edges)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """All that the resolver found in a space file."""
+
+    decisions: tuple[Decision, ...]
+    template: Template
+    recipe: Mapping[str, Value] = field(default_factory=dict)
+    """Training settings by name."""

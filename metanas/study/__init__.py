@@ -1,0 +1,1 @@
+"""Run file -> search."""

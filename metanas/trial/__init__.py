@@ -1,0 +1,22 @@
+"""The wire format between a study and its workers: what to evaluate, and what came of it.
+
+Values only, each with a JSON form, so that nothing that crosses a process is ever unpickled.
+"""
+
+from metanas.trial._job import Job, Purpose, Scalar
+from metanas.trial._pareto import best_trial, comparable, pareto_front
+from metanas.trial._record import TrialRecord
+from metanas.trial._result import EpochReport, Result, Status
+
+__all__ = [
+    "EpochReport",
+    "Job",
+    "Purpose",
+    "Result",
+    "Scalar",
+    "Status",
+    "TrialRecord",
+    "best_trial",
+    "comparable",
+    "pareto_front",
+]

@@ -1,0 +1,50 @@
+"""What a worker is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+Scalar = int | float | str | bool
+
+
+class Purpose(StrEnum):
+    """Why a network is trained."""
+
+    SEARCH = "search"
+    """Trained on the training split, scored on the validation split."""
+    FINAL = "final"
+    """Trained on training and validation data, tested once, and exported to ``Job.output``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One evaluation of one architecture."""
+
+    id: str
+    """Unique in its study: trial number and attempt."""
+    trial: int
+    """Number of the trial in the study."""
+    attempt: int = 0
+    """0 for the first try, one more each time a worker was lost."""
+    decisions: Mapping[str, Scalar]
+    """The architecture: a value for each active decision of the space, by name."""
+    epochs: int
+    """Fidelity: how many epochs to train."""
+    seed: int
+    """Seed of initial weights, batches and augmentation."""
+    purpose: Purpose = Purpose.SEARCH
+    """Search or final training."""
+    output: str = ""
+    """Folder for the exported network (final training only)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The job as JSON values."""
+        return asdict(self) | {"decisions": dict(self.decisions)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**data, "purpose": Purpose(data["purpose"])})

@@ -1,0 +1,109 @@
+"""The contract between a study and whatever evaluates its jobs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from metanas.errors import MetanasError
+from metanas.trial import EpochReport, Job, Result, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has begun a job."""
+
+    job_id: str
+    """The job."""
+    worker: str
+    """Name of the worker, e.g. ``worker-0``; a replacement keeps the name of the one it replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A job has done an epoch."""
+
+    report: EpochReport
+    """Its metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job is over, for whatever reason; nothing more will be said of it."""
+
+    result: Result
+    """What came of it; status ``LOST`` when its worker died."""
+
+
+Event = Started | Reported | Ended
+
+
+class Engine(ABC):
+    """Evaluates jobs on workers. Used from one thread; a context manager that closes itself.
+
+    Of a job that was submitted come, in this order: at most one ``Started``, a ``Reported`` for each report of the
+    evaluator, exactly one ``Ended``. The jobs of different workers end in any order. A worker that dies ends the job
+    that it had begun as ``LOST`` and is replaced; a job that it had been given and not begun goes to the replacement.
+    """
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many jobs run at a time."""
+
+    @property
+    @abstractmethod
+    def free(self) -> int:
+        """How many jobs can be submitted now."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Hand in a job. Raises MetanasError when nothing is ``free``, its id is under way, or the engine is closed."""
+
+    @abstractmethod
+    def events(self, timeout: float) -> list[Event]:
+        """What happened since the last call; waits up to ``timeout`` seconds for a first event.
+
+        Raises MetanasError when the workers cannot be started, after all events before that have been returned.
+        """
+
+    @abstractmethod
+    def cancel(self, job_id: str, *, status: Status = Status.CANCELLED) -> None:
+        """Ask a job to end after its present epoch with ``status`` (cancelled or pruned).
+
+        It may end otherwise first; a job that is not under way is none of the engine's business. A job that had not
+        begun ends as cancelled, without metrics.
+        """
+
+    @abstractmethod
+    def close(self, kill: bool = False) -> None:
+        """Drop the jobs under way and stop all workers, which are gone on return; a second call does nothing.
+
+        Workers are asked to leave, and killed when they do not within seconds; with ``kill`` they are killed at once.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(kill=kind is not None)
+
+
+def check_submit(job: Job, *, closed: bool, free: int, running: set[str]) -> None:
+    """Raise unless ``job`` may be submitted."""
+    if closed:
+        raise MetanasError("a closed engine takes no jobs", found=f"job {job.id}")
+    if job.id in running:
+        raise MetanasError("each job is submitted once", found=f"job {job.id}, which is under way")
+    if free < 1:
+        raise MetanasError("a job needs a free worker", found=f"none for job {job.id}", remedy="look at Engine.free")
+
+
+def cancelled_unbegun(job: Job) -> Ended:
+    """The end of a job that was cancelled before a worker began it."""
+    message = "cancelled before it began"
+    return Ended(Result(job_id=job.id, status=Status.CANCELLED, message=message))

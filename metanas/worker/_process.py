@@ -1,0 +1,129 @@
+"""The program of a worker process: ``python -m metanas.worker._process``, started by the local engine."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from typing import IO, Any, NoReturn
+
+from metanas.errors import MetanasError
+from metanas.evaluator import Evaluator, build_evaluator
+from metanas.trial import EpochReport, Job, Result, Status
+from metanas.worker._channel import decode, encode
+from metanas.worker._run import run_job
+
+
+class _Coordinator:
+    """The engine, as its worker sees it."""
+
+    def __init__(self, receiving: IO[bytes], sending: IO[bytes]) -> None:
+        self._receiving = receiving
+        self._sending = sending
+        self._lock = threading.Lock()
+        self._stop: tuple[str, Status] | None = None
+        self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        """Jobs to do, in order."""
+
+    def setup(self) -> dict[str, Any]:
+        """The first message. From then on a thread listens, so that a cancel is heard during an evaluation."""
+        kind, body = decode(self._receiving.readline())
+        assert kind == "setup"
+        threading.Thread(target=self._listen, name="metanas-listen", daemon=True).start()
+        return body
+
+    def send(self, kind: str, body: dict[str, Any]) -> None:
+        """Send a message."""
+        line = encode(kind, body)
+        try:
+            with self._lock:
+                self._sending.write(line)
+                self._sending.flush()
+        except OSError:
+            _leave()
+
+    def stop(self, job_id: str) -> Status | None:
+        """How the job is to end now; None to go on."""
+        stop = self._stop
+        return stop[1] if stop is not None and stop[0] == job_id else None
+
+    def _listen(self) -> None:
+        try:
+            for line in self._receiving:
+                kind, body = decode(line)
+                if kind == "cancel":
+                    self._stop = (body["job_id"], Status(body["status"]))
+                elif kind == "job":
+                    self.jobs.put(Job.from_json(body))
+        finally:
+            _leave()
+
+
+def main() -> None:
+    """Read the setup, then evaluate jobs until the engine closes the channel or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        coordinator = _take_stdio()
+        evaluator = _build(coordinator)
+        coordinator.send("ready", {})
+        while True:
+            _evaluate(evaluator, coordinator.jobs.get(), coordinator)
+    except BaseException:
+        # Not a normal exit: it would wait for, or abort on, the thread that reads the channel.
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _take_stdio() -> _Coordinator:
+    """Keep the pipes for the channel alone: whatever else reads stdin gets nothing, what is printed goes to stderr."""
+    receiving = os.fdopen(os.dup(0), "rb")
+    sending = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    return _Coordinator(receiving, sending)
+
+
+def _build(coordinator: _Coordinator) -> Evaluator:
+    message = coordinator.setup()
+    sys.path[:] = message["path"]  # so that a user's modules are found as in the coordinator
+    try:
+        return build_evaluator(message["setup"], device=message["device"], threads=message["threads"])
+    except MetanasError as error:
+        found = None if error.found is None else str(error.found)
+        body = {"rule": error.rule, "found": found, "remedy": error.remedy, "where": error.where}
+        coordinator.send("refused", body)
+        raise
+
+
+def _evaluate(evaluator: Evaluator, job: Job, coordinator: _Coordinator) -> None:
+    def report(epoch: EpochReport) -> Status | None:
+        coordinator.send("report", epoch.to_json())
+        return coordinator.stop(job.id)
+
+    if coordinator.stop(job.id) is not None:
+        result = Result(job_id=job.id, status=Status.CANCELLED, message="cancelled before it began")
+    else:
+        coordinator.send("started", {"job_id": job.id})
+        result = run_job(evaluator, job, report)
+    coordinator.send("result", result.to_json())
+
+
+def _leave() -> NoReturn:
+    """Exit at once, together with whatever the evaluator has started."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

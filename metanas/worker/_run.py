@@ -1,0 +1,59 @@
+"""Running one job so that nothing but a result comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+
+from metanas.errors import MetanasError
+from metanas.evaluator import Evaluator
+from metanas.trial import EpochReport, Job, Result, Status
+
+_log = logging.getLogger(__name__)
+
+
+def run_job(evaluator: Evaluator, job: Job, report: Callable[[EpochReport], Status | None]) -> Result:
+    """``evaluator.evaluate(job, report)``, with any exception turned into a failed result.
+
+    Numbers become plain ones, also in the reports: evaluators hand over numpy and torch scalars.
+    """
+    began = time.perf_counter()
+    epochs = 0
+
+    def plain_report(epoch: EpochReport) -> Status | None:
+        nonlocal epochs
+        epochs = int(epoch.epoch)
+        seconds = float(epoch.seconds)
+        return report(EpochReport(job_id=job.id, epoch=epochs, metrics=_plain(epoch.metrics), seconds=seconds))
+
+    try:
+        result = evaluator.evaluate(job, plain_report)
+        if not isinstance(result, Result) or result.job_id != job.id:
+            raise TypeError(f"evaluate() must return the Result of job {job.id}, found {result!r}")
+        seconds = float(result.seconds)
+        return dataclasses.replace(result, metrics=_plain(result.metrics), epochs=int(result.epochs), seconds=seconds)
+    # SystemExit: a user's sys.exit() must not end the worker.
+    except (Exception, SystemExit) as error:
+        _log.error("job %s failed", job.id, exc_info=True)
+        return Result(
+            job_id=job.id,
+            status=Status.FAILED,
+            epochs=epochs,
+            seconds=time.perf_counter() - began,
+            message=describe(error),
+            remedy=error.remedy if isinstance(error, MetanasError) else "",
+        )
+
+
+def describe(error: BaseException) -> str:
+    """Type, text and origin of an exception on one line."""
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else text
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in metrics.items()}
