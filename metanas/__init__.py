@@ -1,0 +1,42 @@
+"""metanas finds a neural network for your data.
+
+>>> import metanas
+>>> result = metanas.search(space="convnet", data="digits", trials=20)  # doctest: +SKIP
+>>> result.network, result.architecture, result.study  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING
+
+from metanas._lazy import lazy_attributes
+from metanas.errors import MetanasError
+
+if TYPE_CHECKING:
+    from metanas._search import resume, search
+    from metanas.architecture import Architecture
+    from metanas.space import SearchSpace, load_space
+    from metanas.study import SearchResult
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Architecture",
+    "MetanasError",
+    "SearchResult",
+    "SearchSpace",
+    "__version__",
+    "load_space",
+    "resume",
+    "search",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Architecture": "metanas.architecture",
+        "SearchResult": "metanas.study",
+        "SearchSpace": "metanas.space",
+        "load_space": "metanas.space",
+        "resume": "metanas._search",
+        "search": "metanas._search",
+    },
+)

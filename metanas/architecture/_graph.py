@@ -6,8 +6,10 @@ makes nothing, identities make no node, and what does not reach the output is dr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import networkx as nx
 import numpy as np
@@ -72,66 +74,91 @@ def expand(template: Template, row: Sequence[int] | npt.NDArray[np.int64], choic
     return _pruned(expansion.nodes, output)
 
 
-class _Expansion:
+V = TypeVar("V")
+
+
+class Walk(ABC, Generic[V]):
+    """What a template means under a row, whatever a value is; None is the value where nothing arrives."""
+
     def __init__(self, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> None:
         self.row = row
         self.choices = choices
-        self.nodes: list[OpNode] = [OpNode("input", site="input")]
 
-    def add(self, node: OpNode) -> int:
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+    @abstractmethod
+    def op(self, template: OpSite, x: V) -> V:
+        """The result of an op (no identity, no ``none``)."""
 
-    def value(self, template: Template, x: int | None) -> int | None:
+    @abstractmethod
+    def merge(self, kind: str, values: Sequence[V], site: str) -> V:
+        """The result of merging two values or more."""
+
+    def value(self, template: Template, x: V | None) -> V | None:
+        """The result of a template that reads ``x``."""
+        if x is None:
+            return None
+        while isinstance(template, Switch):
+            template = template.options[int(self.row[template.decision])]
         match template:
             case OpSite():
-                return self._op(template, x)
+                if template.name == "identity":
+                    return x
+                return None if template.name == "none" else self.op(template, x)
             case Chain(items=items):
-                for item in items:
-                    x = self.value(item, x)
-                return x
-            case Switch():
-                return self.value(template.options[int(self.row[template.decision])], x)
+                return self._series(items, x)
             case Copies():
-                for copy in chosen_copies(template, self.choices):
-                    x = self.value(copy, x)
-                return x
+                return self._series(chosen_copies(template, self.choices), x)
             case Branches(branches=branches, merge=merge, site=site):
-                return self.merge(merge, [self.value(branch, x) for branch in branches], site)
+                return self._merged(merge, [self.value(branch, x) for branch in branches], site)
             case Cell():
                 return self._cell(template, x)
 
-    def _op(self, template: OpSite, x: int | None) -> int | None:
-        if x is None or template.name == "none":
-            return None
-        if template.name == "identity":
-            return x
-        parameters: dict[str, Scalar | None] = {
-            name: parameter.default for name, parameter in OPS[template.name].parameters.items()
-        }
-        for name, value in template.parameters.items():
-            parameters[name] = value_under(value, self.choices)
-        return self.add(OpNode(template.name, parameters, (x,), template.site))
+    def _series(self, items: Sequence[Template], x: V | None) -> V | None:
+        for item in items:
+            x = self.value(item, x)
+        return x
 
-    def _cell(self, template: Cell, x: int | None) -> int | None:
-        arriving: list[list[int | None]] = [[] for _ in template.nodes]
-        values: list[int | None] = [x]
-        edges = iter(template.edges)
-        edge = next(edges, None)
-        for target in range(1, len(template.nodes)):
-            while edge is not None and edge[1] == target:
-                arriving[target].append(self.value(edge[2], values[edge[0]]))
-                edge = next(edges, None)
-            site = f"{template.site}.{template.nodes[target]}" if template.site else f"node_{template.nodes[target]}"
-            values.append(self.merge(template.merge, arriving[target], site))
+    def _cell(self, template: Cell, x: V) -> V | None:
+        arriving: list[list[V | None]] = [[] for _ in template.nodes]
+        values: list[V | None] = [x]
+
+        def finish(last: int) -> None:
+            for node in range(len(values), last + 1):
+                site = f"{template.site}.{template.nodes[node]}" if template.site else f"node_{template.nodes[node]}"
+                values.append(self._merged(template.merge, arriving[node], site))
+
+        for source, target, edge in template.edges:
+            finish(source)  # edges are ordered by target, so all that arrives there is known
+            arriving[target].append(self.value(edge, values[source]))
+        finish(len(template.nodes) - 1)
         return values[-1]
 
-    def merge(self, kind: str, values: Sequence[int | None], site: str) -> int | None:
+    def _merged(self, kind: str, values: Sequence[V | None], site: str) -> V | None:
         present = [value for value in values if value is not None]
         if len(present) <= 1:
             return present[0] if present else None
         # A residual without its body, or without its input, is no residual.
-        return self.add(OpNode(kind, {}, tuple(present), site))
+        return self.merge(kind, present, site)
+
+
+class _Expansion(Walk[int]):
+    def __init__(self, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> None:
+        super().__init__(row, choices)
+        self.nodes: list[OpNode] = [OpNode("input", site="input")]
+
+    def op(self, template: OpSite, x: int) -> int:
+        self.nodes.append(OpNode(template.name, parameters_of(template, self.choices), (x,), template.site))
+        return len(self.nodes) - 1
+
+    def merge(self, kind: str, values: Sequence[int], site: str) -> int:
+        self.nodes.append(OpNode(kind, {}, tuple(values), site))
+        return len(self.nodes) - 1
+
+
+def parameters_of(template: OpSite, choices: Choices) -> dict[str, Scalar | None]:
+    """All parameters of an op, defaults filled in; None for those taken from the input's shape."""
+    parameters = {name: parameter.default for name, parameter in OPS[template.name].parameters.items()}
+    parameters.update((name, value_under(value, choices)) for name, value in template.parameters.items())
+    return parameters
 
 
 def chosen_copies(template: Copies, choices: Choices) -> Sequence[Template]:

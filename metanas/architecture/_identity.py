@@ -1,36 +1,83 @@
 """Canonical ids: equal for two rows exactly when they denote the same computation.
 
-A graph is reduced to op instances. Sums are dissolved: an instance reads a multiset of instances, so a sum of sums
-is one multiset. The instances fall into pieces in series, cut wherever all that comes later reads what came before
-as (a multiple of) one multiset; a piece is named by a canonical form of its labelled graph (colour refinement, then
-individualisation as in McKay & Piperno, *Practical graph isomorphism II*, 2014). Cuts of a chain are the cuts of its
-items and the joints between them, so items are named apart and remembered: the five equal cells of a stage cost one.
+A row is reduced to op instances. Sums are dissolved: an instance reads a multiset of instances, so a sum of sums is
+one multiset. What is left is named up to isomorphism (``_canonical``). Cuts of a chain are the cuts of its items and
+the joints between them, so items are named apart and remembered, once for all that are equal but for their place:
+the fifteen equal cells of NAS-Bench-201 cost one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from metanas.architecture._graph import INPUT, OpGraph, chosen_copies, expand
-from metanas.space import Chain, Copies, SearchSpace, Switch, Template, columns_read
+from metanas.architecture._canonical import Instances, Multiset, canonical_name, scaled, split, summed
+from metanas.architecture._graph import INPUT, Choices, Walk, chosen_copies, parameters_of
+from metanas.space import (
+    Branches,
+    Cell,
+    Chain,
+    Copies,
+    OpSite,
+    Scalar,
+    SearchSpace,
+    Switch,
+    Template,
+    columns_read,
+    value_under,
+)
 
-Multiset = tuple[tuple[int, int], ...]
-"""Sorted (instance, multiplicity) pairs."""
+_MAX_REMEMBERED = 100_000
+"""Networks remembered of one part of the space."""
 
-Pieces = tuple[str, ...]
-"""Names of the pieces of a chain, in order; a piece ``*2`` doubles what passes."""
 
-_MAX_LEAVES = 4096
-"""Colourings compared for one piece; only large pieces with many look-alikes come near."""
+Key = tuple[int, ...]
+"""What a row holds at some columns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Filling:
+    """A row and its values."""
+
+    row: list[int]
+    """Indices of values, −1 where inactive."""
+    choices: list[Scalar | None]
+    """The values."""
+
+    def at(self, columns: tuple[int, ...]) -> Key:
+        """The row at these columns."""
+        row = self.row
+        return tuple([row[column] for column in columns])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    instances: Instances
+    name: str
+
+
+class _Series(NamedTuple):
+    """Pieces in series, and the multiple of the last one's output that is the result."""
+
+    pieces: tuple[_Piece, ...] = ()
+    factor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is remembered of the templates that are equal but for their place."""
+
+    columns: tuple[int, ...]
+    """The decisions that they read."""
+    known: dict[Key, _Series | None] = field(default_factory=dict)
+    """By the values of those."""
 
 
 class CanonicalIds:
@@ -38,225 +85,184 @@ class CanonicalIds:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self._columns: dict[int, npt.NDArray[np.int64]] = {}
-        self._pieces: dict[tuple[int, bytes], Pieces | None] = {}
-        self._names: dict[Instances, str] = {}
-        self._train = np.array([k for k, d in enumerate(space.decisions) if d.part == "train"], dtype=np.int64)
+        self._shapes = _Shapes()
+        self._labels = _Labels()
+        self._parts: dict[int, _Part] = {}  # by shape
+        self._part_of: dict[int, _Part] = {}  # by template
+        self._pieces: dict[Instances, _Piece] = {}
 
     def of(self, row: npt.NDArray[np.int64]) -> str:
         """The id of a row ``(n_decisions,)``: 16 hexadecimal digits."""
-        row = np.ascontiguousarray(row)
-        pieces = self._series(self.space.template, row)
-        text = "nothing" if pieces is None else "\n".join(_scales_joined(pieces))
-        if len(self._train):
-            choices = self.space.choices(row)
-            text += "\ntrain " + json.dumps([choices[int(k)] for k in self._train])
+        indices = row.tolist()
+        choices = [d.values[v] if v >= 0 else None for d, v in zip(self.space.decisions, indices, strict=True)]
+        series = self._new_series(self.space.template, _Filling(indices, choices))
+        text = "nothing" if series is None else f"{series.factor} " + " ".join([p.name for p in series.pieces])
+        if self.space.recipe:
+            recipe = {name: value_under(value, choices) for name, value in self.space.recipe.items()}
+            text += " train " + json.dumps(recipe)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _series(self, template: Template, row: npt.NDArray[np.int64]) -> Pieces | None:
-        """Pieces of a template in series position; None when it cuts the network."""
-        columns = self._columns.get(id(template))
-        if columns is None:
-            columns = self._columns[id(template)] = np.array(sorted(columns_read(template)), dtype=np.int64)
-        key = (id(template), row[columns].tobytes())
-        if key not in self._pieces:
-            self._pieces[key] = self._uncached(template, row)
-        return self._pieces[key]
+    def _series(self, template: Template, filling: _Filling) -> _Series | None:
+        """A template in series position; None when it cuts the network."""
+        part = self._part(template)
+        key = filling.at(part.columns)
+        if key not in part.known:
+            if len(part.known) >= _MAX_REMEMBERED:
+                part.known.clear()
+            part.known[key] = self._new_series(template, filling)
+        return part.known[key]
 
-    def _uncached(self, template: Template, row: npt.NDArray[np.int64]) -> Pieces | None:
-        parts: Sequence[Template]
+    def _part(self, template: Template) -> _Part:
+        part = self._part_of.get(id(template))
+        if part is None:
+            part = self._parts.setdefault(self._shapes.of(template), _Part(tuple(sorted(columns_read(template)))))
+            self._part_of[id(template)] = part
+        return part
+
+    def _new_series(self, template: Template, filling: _Filling) -> _Series | None:
         match template:
             case Chain(items=items):
-                parts = items
+                return self._joined(items, filling)
             case Switch():
-                parts = (template.options[int(row[template.decision])],)
+                return self._series(template.options[filling.row[template.decision]], filling)
             case Copies():
-                parts = chosen_copies(template, self.space.choices(row))
+                return self._joined(chosen_copies(template, filling.choices), filling)
             case _:
-                return self._graph_pieces(expand(template, row, self.space.choices(row)))
-        pieces: list[str] = []
-        for part in parts:
-            inner = self._series(part, row)
-            if inner is None:
+                graph = _Dissolved(filling, self._labels).graph(template)
+                if graph is None:
+                    return None
+                pieces, factor = split(graph)
+                return _Series(tuple([self._named(piece) for piece in pieces]), factor)
+
+    def _joined(self, items: Sequence[Template], filling: _Filling) -> _Series | None:
+        pieces: list[_Piece] = []
+        factor = 1
+        last: _Part | None = None
+        series: _Series | None = None
+        for item in items:
+            part = self._part(item)
+            if part is not last:
+                last, series = part, self._series(item, filling)
+            if series is None:
                 return None
-            pieces.extend(inner)
-        return tuple(pieces)
+            if factor == 1:
+                pieces += series.pieces
+            else:
+                for piece in series.pieces:
+                    instances, factor = scaled(piece.instances, factor)
+                    pieces.append(self._named(instances))
+            factor *= series.factor
+        return _Series(tuple(pieces), factor)
 
-    def _graph_pieces(self, graph: OpGraph) -> Pieces | None:
-        if graph.output is None:
+    def _named(self, instances: Instances) -> _Piece:
+        piece = self._pieces.get(instances)
+        if piece is None:
+            if len(self._pieces) >= _MAX_REMEMBERED:
+                self._pieces.clear()
+            name = hashlib.sha256(canonical_name(instances).encode()).hexdigest()[:32]
+            piece = self._pieces[instances] = _Piece(instances, name)
+        return piece
+
+
+class _Dissolved(Walk[Multiset]):
+    """A template as op instances; a value is the multiset of instances that it sums."""
+
+    def __init__(self, filling: _Filling, labels: _Labels) -> None:
+        super().__init__(filling.row, filling.choices)
+        self.filling = filling
+        self.label_of = labels
+        self.labels = [""]
+        self.ports: list[tuple[Multiset, ...]] = [()]
+
+    def graph(self, template: Template) -> Instances | None:
+        """The instances that lead to the output; None when nothing does."""
+        output = self.value(template, ((INPUT, 1),))
+        if output is None:
             return None
-        names: list[str] = []
-        for factor, piece in _pieces_of(_dissolve(graph)):
-            if factor > 1:
-                names.append(f"*{factor}")
-            if piece is not None:
-                if piece not in self._names:
-                    self._names[piece] = canonical_name(piece)
-                names.append(self._names[piece])
-        return tuple(names)
+        needed = {INPUT, *[source for source, _ in output]}
+        for v in range(len(self.labels) - 1, 0, -1):
+            if v in needed:
+                for port in self.ports[v]:
+                    needed.update([source for source, _ in port])
+        if len(needed) == len(self.labels):
+            return Instances(tuple(self.labels), tuple(self.ports), output)
+        kept = sorted(needed)
+        new = {old: k for k, old in enumerate(kept)}
+
+        def renumbered(port: Multiset) -> Multiset:
+            return tuple([(new[source], count) for source, count in port])
+
+        ports = tuple([tuple([renumbered(port) for port in self.ports[v]]) for v in kept])
+        return Instances(tuple([self.labels[v] for v in kept]), ports, renumbered(output))
+
+    def op(self, template: OpSite, x: Multiset) -> Multiset:
+        return self._instance(self.label_of(template, self.filling), (x,))
+
+    def merge(self, kind: str, values: Sequence[Multiset], site: str) -> Multiset:
+        if kind in ("sum", "residual"):
+            return summed(values)
+        return self._instance(kind, tuple(sorted(values)))
+
+    def _instance(self, label: str, ports: tuple[Multiset, ...]) -> Multiset:
+        self.labels.append(label)
+        self.ports.append(ports)
+        return ((len(self.labels) - 1, 1),)
 
 
-@dataclass(frozen=True, slots=True)
-class Instances:
-    """Op instances 1, 2, … in topological order (0 is the input), sums dissolved."""
+class _Labels:
+    """The label of an op under a row: its name and parameters."""
 
-    labels: tuple[str, ...]
-    """Op and parameters of each; the label of the input is empty."""
-    ports: tuple[tuple[Multiset, ...], ...]
-    """What each reads: one multiset for an op, one a branch for a merge (in no order)."""
-    output: Multiset
-    """What the result is."""
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[tuple[int, ...], dict[Key, str]]] = {}
 
-
-def _dissolve(graph: OpGraph) -> Instances:
-    labels, ports = [""], [()]
-    values: list[Multiset] = [((0, 1),)]
-    for node in graph.nodes[1:]:
-        if node.op in ("sum", "residual"):
-            values.append(_sum([values[i] for i in node.inputs]))
-            continue
-        given = {k: v for k, v in sorted(node.parameters.items()) if v is not None}
-        labels.append(f"{node.op} {json.dumps(given)}" if given else node.op)
-        ports.append(tuple(sorted(values[i] for i in node.inputs)))  # type: ignore[arg-type]
-        values.append(((len(labels) - 1, 1),))
-    assert graph.output is not None
-    return Instances(tuple(labels), tuple(ports), values[graph.output])
+    def __call__(self, template: OpSite, filling: _Filling) -> str:
+        site = self._known.get(id(template))
+        if site is None:
+            site = self._known[id(template)] = tuple(sorted(columns_read(template))), {}
+        columns, known = site
+        key = filling.at(columns) if columns else ()
+        label = known.get(key)
+        if label is None:
+            label = known[key] = _label(template, filling.choices)
+        return label
 
 
-def _sum(parts: Sequence[Multiset]) -> Multiset:
-    total: Counter[int] = Counter()
-    for part in parts:
-        for source, count in part:
-            total[source] += count
-    return tuple(sorted(total.items()))
+def _label(template: OpSite, choices: Choices) -> str:
+    given = {
+        # 4 and 4.0 are one number.
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in sorted(parameters_of(template, choices).items())
+        if value is not None
+    }
+    return f"{template.name} {json.dumps(given)}" if given else template.name
 
 
-def _pieces_of(graph: Instances) -> Iterator[tuple[int, Instances | None]]:
-    """Pieces in series, each with the factor that its input is multiplied by first; last, the result's own factor."""
-    start, interface = 0, ((INPUT, 1),)
-    for end in range(1, len(graph.labels)):
-        after = _cut_after(graph, end)
-        if after is not None:
-            yield _piece(graph, start, end, interface, after)
-            start, interface = end, after
-    factor = graph.output[0][1] // interface[0][1]
-    if factor > 1:
-        yield factor, None
+class _Shapes:
+    """A number for each template, the same for templates that are equal but for the names of their places."""
 
+    def __init__(self) -> None:
+        self._number: dict[Hashable, int] = {}
+        self._known: dict[int, int] = {}
 
-def _cut_after(graph: Instances, end: int) -> Multiset | None:
-    """The one multiset, in lowest terms, that everything after ``end`` reads multiples of."""
-    interface: Multiset | None = None
-    for port in (*(port for ports in graph.ports[end + 1 :] for port in ports), graph.output):
-        before = tuple(pair for pair in port if pair[0] <= end)
-        if not before:
-            continue
-        factor = math.gcd(*(count for _, count in before))
-        lowest = tuple((source, count // factor) for source, count in before) if factor > 1 else before
-        if interface is None:
-            interface = lowest
-        elif interface != lowest:
-            return None
-    return interface
+    def of(self, template: Template) -> int:
+        """The number of a template of the space."""
+        known = self._known.get(id(template))
+        if known is None:
+            key = self._key(template)
+            known = self._known[id(template)] = self._number.setdefault(key, len(self._number))
+        return known
 
-
-def _piece(graph: Instances, start: int, end: int, before: Multiset, after: Multiset) -> tuple[int, Instances]:
-    """Instances ``start + 1 … end`` on their own: reads of the interface before them become reads of the input."""
-    counts = dict(before)
-
-    def local(port: Multiset) -> Multiset:
-        inside = [(source - start, count) for source, count in port if source > start]
-        outside = [count // counts[source] for source, count in port if source <= start]
-        return ((INPUT, outside[0]), *inside) if outside else tuple(inside)
-
-    ports = [tuple(local(port) for port in ports) for ports in graph.ports[start + 1 : end + 1]]
-    output = local(after)
-    factor = math.gcd(*(port[0][1] for port in (*(p for ports_ in ports for p in ports_), output) if port[0][0] == INPUT))
-
-    def divided(port: Multiset) -> Multiset:
-        return ((INPUT, port[0][1] // factor), *port[1:]) if port[0][0] == INPUT else port
-
-    divided_ports = (tuple(sorted(divided(port) for port in ports_)) for ports_ in ports)
-    return factor, Instances(("", *graph.labels[start + 1 : end + 1]), ((), *divided_ports), divided(output))
-
-
-def _scales_joined(pieces: Sequence[str]) -> list[str]:
-    joined: list[str] = []
-    for piece in pieces:
-        if piece[0] == "*" and joined and joined[-1][0] == "*":
-            joined[-1] = f"*{int(joined[-1][1:]) * int(piece[1:])}"
-        else:
-            joined.append(piece)
-    return joined
-
-
-# --- canonical form of a piece
-
-
-def canonical_name(piece: Instances) -> str:
-    """A text that is equal for isomorphic pieces and no others."""
-    n = len(piece.labels)
-    if n == 2:
-        return _text(piece, [0, 1])
-    users: list[list[tuple[int, int]]] = [[] for _ in range(n)]
-    for user, ports in enumerate(piece.ports):
-        for port in ports:
-            for source, count in port:
-                users[source].append((user, count))
-    result = dict(piece.output)
-    ranks = {label: k for k, label in enumerate(sorted(set(piece.labels)))}
-    first = [(ranks[piece.labels[v]], result.get(v, 0)) for v in range(n)]
-    leaves = [0]
-
-    def refine(signature: Sequence[Any]) -> list[int]:
-        colours = _ranked(signature)
-        while True:
-            new = _ranked(
-                [
-                    (
-                        colours[v],
-                        tuple(sorted(tuple(sorted((colours[s], c) for s, c in port)) for port in piece.ports[v])),
-                        tuple(sorted((colours[u], c) for u, c in users[v])),
-                    )
-                    for v in range(n)
-                ]
-            )
-            if max(new) == max(colours):
-                return new
-            colours = new
-
-    def search(signature: Sequence[Any]) -> str:
-        colours = refine(signature)
-        sizes = Counter(colours)
-        repeated = [colour for colour, size in sizes.items() if size > 1]
-        if not repeated:
-            leaves[0] += 1
-            return _text(piece, colours)
-        colour = min(repeated, key=lambda c: (sizes[c], c))
-        members = [v for v in range(n) if colours[v] == colour]
-        if leaves[0] >= _MAX_LEAVES or all(_twins(piece, users, members[0], v) for v in members[1:]):
-            members = members[:1]
-        return min(search([(c, int(v == chosen)) for v, c in enumerate(colours)]) for chosen in members)
-
-    return search(first)
-
-
-def _twins(piece: Instances, users: list[list[tuple[int, int]]], a: int, b: int) -> bool:
-    """Whether swapping two instances changes nothing."""
-    return piece.ports[a] == piece.ports[b] and sorted(users[a]) == sorted(users[b])
-
-
-def _ranked(signature: Sequence[Any]) -> list[int]:
-    ranks = {s: k for k, s in enumerate(sorted(set(signature)))}
-    return [ranks[s] for s in signature]
-
-
-def _text(piece: Instances, position: Sequence[int]) -> str:
-    """The piece with its instances renumbered; ``position`` holds the new number of each."""
-
-    def renamed(port: Multiset) -> list[list[int]]:
-        return sorted([position[source], count] for source, count in port)
-
-    order = sorted(range(len(position)), key=position.__getitem__)
-    body = [[piece.labels[v], sorted(renamed(port) for port in piece.ports[v])] for v in order]
-    return json.dumps([body, renamed(piece.output)], separators=(",", ":"))
+    def _key(self, template: Template) -> Hashable:
+        match template:
+            case OpSite(name=name, parameters=parameters):
+                return "op", name, tuple(sorted(parameters.items(), key=itemgetter(0)))
+            case Chain(items=items):
+                return "chain", *map(self.of, items)
+            case Switch(decision=decision, options=options):
+                return "switch", decision, *map(self.of, options)
+            case Copies(times=times, copies=copies):
+                return "copies", times, *map(self.of, copies)
+            case Branches(branches=branches, merge=merge):
+                return "branches", merge, *map(self.of, branches)
+            case Cell(nodes=nodes, edges=edges, merge=merge):
+                return "cell", merge, len(nodes), *((i, j, self.of(edge)) for i, j, edge in edges)

@@ -218,7 +218,7 @@ class Trace:
     def begin(self, site: str) -> None:
         """Layers that follow belong to the op at ``site``."""
         self.site = site
-        base = "".join(c if c.isalnum() else "_" for c in site).strip("_").lower() or "network"
+        base = "".join(c if c.isascii() and c.isalnum() else "_" for c in site).strip("_").lower() or "network"
         base = f"n_{base}" if base[0].isdigit() else base
         self._names[base] += 1
         self.prefix = base if self._names[base] == 1 else f"{base}_{self._names[base]}"

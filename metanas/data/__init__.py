@@ -11,6 +11,7 @@ from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table
 from metanas.data._load import load_dataset
 from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
+from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "dataset_from_arrays",
     "fit_preparation",
     "load_dataset",
+    "preparation_source",
     "split",
     "to_device",
 ]

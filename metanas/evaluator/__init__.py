@@ -4,6 +4,21 @@ Nothing here loads torch until an evaluator that trains is built.
 """
 
 from metanas.evaluator._build import build_evaluator
+from metanas.evaluator._costs import COSTS
+from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_problem
 from metanas.evaluator._protocol import Evaluator
+from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
 
-__all__ = ["Evaluator", "build_evaluator"]
+__all__ = [
+    "COSTS",
+    "DEFAULT_METRIC",
+    "METRICS",
+    "RECIPE_OPTIONS",
+    "Evaluator",
+    "Metric",
+    "Option",
+    "Recipe",
+    "build_evaluator",
+    "metric_problem",
+    "recipe_problems",
+]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from metanas import __version__
 from metanas.architecture import Architecture, LayerGraph
 from metanas.data import Preparation, preparation_source
 from metanas.network import Network, export_source
@@ -32,9 +32,8 @@ def write_artefacts(
     source = export_source(
         layers,
         title=f"A network of the space {architecture.space.name}, found by metanas ({architecture.canonical_id}).",
-        version=version("metanas"),
+        version=__version__,
         preparation=preparation_source(preparation),
-        classes=preparation.classes,
     )
     text = {
         "architecture.json": architecture.to_json() + "\n",

@@ -49,7 +49,7 @@ def on_device(device: torch.device, data: Data) -> Data:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device, or the computer itself, had no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     signs = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)

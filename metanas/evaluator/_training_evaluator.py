@@ -15,6 +15,7 @@ from metanas.architecture import Architecture, LayerGraph, Measures, ShapeError
 from metanas.data import Dataset, Tensors, augmentation, fit_preparation, load_dataset, split, to_device
 from metanas.errors import DataError
 from metanas.evaluator._artefacts import write_artefacts
+from metanas.evaluator._costs import COSTS
 from metanas.evaluator._meter import evaluate
 from metanas.evaluator._recipe import Recipe
 from metanas.evaluator._training import TrainingOutcome, train
@@ -182,10 +183,6 @@ class TrainingEvaluator:
             f"more than the {self.memory_limit / 2**20:,.0f} MiB that a worker has",
             remedy=f"lower train.batch_size, or add the constraint 'memory <= {self.memory_limit:.0f}'",
         )
-
-
-COSTS = ("params", "flops", "memory", "depth", "latency_ms")
-"""Objectives that are counted or timed, not measured on data."""
 
 
 def latency_ms(network: nn.Module, layers: LayerGraph, device: torch.device) -> float:

@@ -1,25 +1,33 @@
-"""Layers -> one file of plain PyTorch that needs no metanas."""
+"""Layers -> one file of plain PyTorch that needs no metanas; and a network -> ONNX."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from metanas._lazy import optional_import
 from metanas.architecture import Layer, LayerGraph
-from metanas.network._build import FUNCTIONS
+from metanas.network._build import FUNCTIONS, Network
 
 _TEMPLATE = '''\
 """{title}
 
-Written by metanas {version}. Needs torch and safetensors, not metanas. As a program: checks that the weights load.
-{usage}"""
+Written by metanas {version}. Needs torch and safetensors, not metanas.
+
+    import network
+    outputs = network.load()({usage})
+"""
 
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
+
 {preparation}
 
 class Network(nn.Module):
@@ -38,18 +46,13 @@ def load(weights=Path(__file__).with_name("weights.safetensors")):
     network = Network()
     network.load_state_dict(load_file(weights))
     return network.eval()
-
-
-if __name__ == "__main__":
-    network = load()
-    print(network(torch.zeros(1, {shape})).shape, sum(p.numel() for p in network.parameters()), "parameters")
 '''
 
 
-def export_source(graph: LayerGraph, *, title: str, version: str, preparation: str = "", usage: str = "") -> str:
+def export_source(graph: LayerGraph, *, title: str, version: str, preparation: str = "") -> str:
     """The source of a module with the layers and state dict of :class:`~metanas.network.Network`.
 
-    ``preparation`` is source that turns raw samples into the network's input; ``usage`` a line that shows how.
+    ``preparation`` is source that defines ``prepare``, which turns raw samples into the network's input.
     """
     names, forward = ["x"], []
     last = {i: step for step, layer in enumerate(graph.layers) for i in layer.inputs}
@@ -75,8 +78,8 @@ def export_source(graph: LayerGraph, *, title: str, version: str, preparation: s
         for layer in graph.layers[1:] if layer.kind not in FUNCTIONS
     ]  # fmt: skip
     return _TEMPLATE.format(
-        title=title.replace("\\", "/").replace('"', "'"), version=version, usage=usage, init="\n".join(init),
-        preparation=f"\n{preparation.strip()}\n" if preparation else "", forward="\n".join(forward),
+        title=title.replace("\\", "/").replace('"', "'"), version=version, usage="network.prepare(samples)" if preparation else "samples", init="\n".join(init),
+        preparation=f"{preparation.strip()}\n\n" if preparation else "", forward="\n".join(forward),
         shape=", ".join(map(str, graph.input_shape)), outputs=math.prod(graph.layers[graph.output].shape),
     )  # fmt: skip
 
@@ -89,3 +92,20 @@ def _call(layer: Layer, inputs: list[str]) -> str:
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
+def export_onnx(network: Network, path: Path) -> None:
+    """Write a network as ONNX, with a free batch size; needs the extra ``onnx``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the extra is not installed.
+    """
+    optional_import("onnx", extra="onnx")
+    optional_import("onnxscript", extra="onnx")
+    sample = torch.zeros(2, *network.graph.input_shape)
+    batch = torch.export.Dim("batch")
+    program = torch.onnx.export(network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    assert program is not None
+    program.save(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from metanas.space._expression import Expression, ExpressionError, evaluate, names_in, parse_expression
 from metanas.space._problems import Mark, Problems, did_you_mean
 from metanas.space._template import Decision
+
+_MAX_CHECKS = 2000
+"""Combinations of values that a constraint is tried on when it is read."""
 
 MEASURES: Mapping[str, str] = {
     "params": "trainable parameters",
@@ -45,14 +49,25 @@ class Constraint:
         columns = {}
         for name, column in self.decisions.items():
             active &= rows[:, column] >= 0
-            columns[name] = np.asarray(table[column].values)[np.maximum(rows[:, column], 0)]
-        truth = evaluate(self.expression, columns.__getitem__)
+            values = table[column].values
+            # Texts among numbers stay what they are; numpy would make all of them texts.
+            mixed = len({isinstance(value, str) for value in values}) > 1
+            columns[name] = np.asarray(values, dtype=object if mixed else None)[np.maximum(rows[:, column], 0)]
+        with np.errstate(all="ignore"):
+            truth = evaluate(self.expression, columns.__getitem__)
         return np.broadcast_to(np.asarray(truth, dtype=bool), len(rows)) | ~active
 
     def holds_for(self, values: Mapping[str, object], measures: Mapping[str, float]) -> bool:
         """Whether an architecture with these decisions and measures satisfies it."""
         if any(name not in values for name in self.decisions):
             return True
+        try:
+            return self.value(values, measures)
+        except ExpressionError:  # as a ratio of measures, one of which is 0
+            return False
+
+    def value(self, values: Mapping[str, object], measures: Mapping[str, float]) -> bool:
+        """Its truth; :class:`ExpressionError` when it has none."""
         return bool(evaluate(self.expression, lambda name: measures[name] if name in self.measures else values[name]))
 
 
@@ -84,10 +99,13 @@ def check_constraints(
             frozenset(n for n in names if n not in columns), str(mark),
         )  # fmt: skip
         try:
-            sample = {name: table[column].values[0] for name, column in constraint.decisions.items()}
-            constraint.holds_for(sample, dict.fromkeys(MEASURES, 1.0))
-        except (ExpressionError, TypeError) as error:
-            problems.add(mark, path, f"the constraint has no value: {error}", found=repr(text))
+            levels = [table[column].values for column in constraint.decisions.values()]
+            for chosen in islice(product(*levels), _MAX_CHECKS):
+                constraint.value(dict(zip(constraint.decisions, chosen, strict=True)), dict.fromkeys(MEASURES, 1.0))
+            if not constraint.measures:
+                constraint.holds(np.zeros((1, len(table)), dtype=np.int64), table)
+        except ExpressionError as error:
+            problems.add(mark, path, f"the constraint has a value: {error.rule}", found=repr(text))
             continue
         constraints.append(constraint)
     return tuple(constraints)

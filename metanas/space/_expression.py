@@ -15,8 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from metanas.errors import MetanasError
+
 MAX_LENGTH = 1000
 MAX_NESTING = 40
+MAX_NUMBER = 2**63
+"""Whole numbers stay below it, so that arithmetic on batches (64 bits) and on one row agree."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)"
@@ -33,7 +37,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-class ExpressionError(ValueError):
+class ExpressionError(MetanasError):
     """The text is no expression, or has no value."""
 
 
@@ -139,8 +143,6 @@ def evaluate(expression: Expression, lookup: Callable[[str], Any]) -> Any:
     except ZeroDivisionError as error:
         raise ExpressionError("division by zero") from error
     except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, ExpressionError):
-            raise
         raise ExpressionError(f"the parts do not go together ({error})") from error
 
 
@@ -154,21 +156,36 @@ def _evaluate(expression: Expression, lookup: Callable[[str], Any]) -> Any:
             a, b = _evaluate(left, lookup), _evaluate(right, lookup)
             if sign in _COMPARE:
                 return _COMPARE[sign](a, b)
-            if isinstance(a, str) or isinstance(b, str):
-                raise ExpressionError(f"'{sign}' takes numbers")
-            return _ARITHMETIC[sign](a, b)
+            result = _ARITHMETIC[sign](_number(a, sign), _number(b, sign))
+            if isinstance(result, int) and abs(result) >= MAX_NUMBER:
+                raise ExpressionError("a number is too large")
+            return result
         case Logic(word, left, right):
-            a, b = _evaluate(left, lookup), _evaluate(right, lookup)
-            return np.logical_and(a, b) if word == "and" else np.logical_or(a, b)
+            a, b = _truth(_evaluate(left, lookup), word), _truth(_evaluate(right, lookup), word)
+            return a & b if word == "and" else a | b
         case Not(body):
-            return np.logical_not(_evaluate(body, lookup))
+            value = _truth(_evaluate(body, lookup), "not")
+            return ~value if isinstance(value, np.ndarray) else not value
         case Negative(body):
-            return -_evaluate(body, lookup)
+            return -_number(_evaluate(body, lookup), "-")
         case Call(name, arguments):
-            values = [_evaluate(argument, lookup) for argument in arguments]
+            values = [_number(_evaluate(argument, lookup), name) for argument in arguments]
             if any(isinstance(value, np.ndarray) for value in values):
                 return (np.minimum if name == "min" else np.maximum).reduce(np.broadcast_arrays(*values))
             return min(values) if name == "min" else max(values)
+
+
+def _number(value: Any, sign: str) -> Any:
+    """A flag counts as 0 or 1, alone as in a batch (where numpy would add flags as logic)."""
+    if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype.kind == "U"):
+        raise ExpressionError(f"'{sign}' takes numbers")
+    return value + 0
+
+
+def _truth(value: Any, word: str) -> Any:
+    if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype.kind == "U"):
+        raise ExpressionError(f"'{word}' takes flags and comparisons")
+    return value.astype(bool) if isinstance(value, np.ndarray) else bool(value)
 
 
 class _Parser:

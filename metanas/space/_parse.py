@@ -213,12 +213,16 @@ class _SpaceParser(Values):
         if isinstance(body, ScalarNode) and body.value is None:
             body = MapNode(body.mark)
         if not isinstance(body, MapNode):
+            if name in OPS or name in self.names:
+                self._no_parameters(name, body, path)
+            body = MapNode(body.mark)
+        return self._by_name(name, body, node.key_marks.get(name, node.mark), path, self.identifier(node, path))
+
+    def _no_parameters(self, name: str, body: Node, path: str) -> None:
             self.problems.add(
                 body.mark, f"{path}.{name}", "the parameters of an op are a mapping", found=kind_of(body),
                 remedy=f"write '{name}: {{parameter: value}}'",
             )  # fmt: skip
-            body = MapNode(body.mark)
-        return self._by_name(name, body, node.key_marks.get(name, node.mark), path, self.identifier(node, path))
 
     def _by_name(self, name: str, body: MapNode, mark: Mark, path: str, site: str) -> ModuleSyntax:
         if name in self.names:
@@ -357,6 +361,7 @@ class _SpaceParser(Values):
         if every := body.entries.get("every_edge"):
             module = self._edge(every, f"{here}.every_edge")
             edges = {(i, j): module for j in range(len(names)) for i in range(j)}
+        given: set[tuple[int, int]] = set()
         for key, item in self._edge_entries(body, here):
             ends = self._ends(key, names)
             if ends is None:
@@ -366,6 +371,12 @@ class _SpaceParser(Values):
                     found=repr(key), remedy=f"the nodes are {', '.join(names)}",
                 )  # fmt: skip
                 continue
+            if ends in given:
+                assert isinstance(body.entries["edges"], MapNode)
+                self.problems.add(
+                    body.entries["edges"].key_marks[key], f"{here}.edges", "an edge stands once", found=f"{key!r} again"
+                )
+            given.add(ends)
             edges[ends] = self._edge(item, f"{here}.edges.{key}")
         if not edges:
             self.problems.add(

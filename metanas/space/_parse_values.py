@@ -96,7 +96,7 @@ class Values:
             if value is None:
                 continue
             self._check(item.mark, f"{here}[{index}]", value, rule)
-            if any(value == other and type(value) is type(other) for other in values):
+            if any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values):
                 self.problems.add(item.mark, f"{here}[{index}]", "the values of a choice differ", found=repr(value))
             values.append(value)
         prior = self.prior(node, path, [str(value) for value in values])
@@ -118,7 +118,7 @@ class Values:
             )
             return fallback
         for item, end in zip(body.items, numbers, strict=True):
-            self._check(item.mark, here, end, rule)
+            self._check(item.mark, here, float(end) if real else end, rule)
         log = self.flag(node, path, "log", False)
         step: float | None = None
         if "step" in node.entries:
@@ -145,7 +145,8 @@ class Values:
                 remedy="give a larger step",
             )
             return fallback
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if not math.isfinite(high - low):
+            self.problems.add(body.mark, here, "the length of a range must be finite", found=ends)
             return fallback
         return RangeValue(mark=node.mark, path=path, id=name, low=low, high=high, real=real, step=step, log=log)
 
@@ -167,7 +168,7 @@ class Values:
             return ()
         values = [item.value if isinstance(item, ScalarNode) else None for item in weights]
         good = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf]
-        if len(good) != len(values) or sum(good) <= 0:
+        if len(good) != len(values) or not 0 < sum(good) < math.inf:
             self.problems.add(body.mark, here, "weights are numbers of 0 or more, not all 0", found=values)
             return ()
         return tuple(float(v) for v in good)

@@ -64,6 +64,10 @@ from metanas.space._yaml import Scalar
 MAX_STEPS = 200_000
 """Places visited; beyond this a file repeats itself without measure."""
 MAX_DECISIONS = 5_000
+MAX_NESTING = 100
+"""Modules in modules, blocks counted with what they hold; keeps clear of Python's own limit."""
+MAX_LETS = 10
+"""Let values that lead to each other."""
 
 Overrides = dict[str, ValueSyntax]
 
@@ -94,11 +98,16 @@ class _Resolver:
         self.syntax = syntax
         self.problems = problems
         self.drafts: list[Draft] = []
-        self.by_place: dict[tuple[int, str], int] = {}
+        self.by_place: dict[tuple[int, str, tuple[Scalar, ...]], int] = {}
         self.taken: set[str] = set()
         self.open_lets: list[str] = []
         self.open_blocks: list[str] = []
         self.steps = 0
+        self.nesting = 0
+        self.checked: set[tuple[int, int]] = set()
+        """Formulas, each with the parameter that it was checked for."""
+        self.checks = 200_000
+        """Values that formulas may still be checked on."""
         self.part = "network"
         self.recursive = {name for name in syntax.named if name in self._reachable(syntax.named[name])}
 
@@ -106,7 +115,8 @@ class _Resolver:
 
     def decide(self, syntax: Syntax, place: str, when: Clause, draft: Decision) -> int:
         """The decision of ``syntax`` at ``place``, active (also) when ``when`` holds."""
-        key = (id(syntax), place)
+        # Where recursion ends early, one place may offer fewer options than another visit of it: another decision.
+        key = (id(syntax), place, tuple(draft.values) if isinstance(syntax, ChoiceForm) else ())
         index = self.by_place.get(key)
         if index is None:
             if len(self.drafts) >= MAX_DECISIONS:
@@ -138,7 +148,8 @@ class _Resolver:
 
     def _formula(self, syntax: Formula, when: Clause, parameter: Parameter | None) -> Value:
         names: dict[str, Value] = {}
-        for name in names_in(syntax.expression):
+        before = self.steps
+        for name in dict.fromkeys(names_in(syntax.expression)):
             let = name.removeprefix("$")
             if not name.startswith("$") or let not in self.syntax.let:
                 known = [f"${known}" for known in self.syntax.let]
@@ -150,33 +161,40 @@ class _Resolver:
                 chain = " -> ".join([*self.open_lets[self.open_lets.index(let) :], let])
                 self.problems.add(syntax.mark, syntax.path, "let values cannot refer to themselves", found=chain)
                 return Fixed(1)
+            if len(self.open_lets) >= MAX_LETS:
+                raise _TooLargeError(syntax, f"let values lead to each other at most {MAX_LETS} deep")
+            self._step(syntax)
             self.open_lets.append(let)
             names[name] = self.value(self.syntax.let[let], let, when)
             self.open_lets.pop()
         value = Computed(syntax.expression, names, whole=parameter is not None and parameter.kind == "int")
-        self._check_formula(syntax, value, parameter)
+        if (id(syntax), id(parameter)) not in self.checked:
+            self.checked.add((id(syntax), id(parameter)))
+            self._check_formula(syntax, value, parameter, 1 + self.steps - before)
         return value
 
-    def _check_formula(self, syntax: Formula, value: Computed, parameter: Parameter | None) -> None:
+    def _check_formula(self, syntax: Formula, value: Computed, parameter: Parameter | None, weight: int) -> None:
         try:
-            for result, chosen in self._results(value):
-                if isinstance(result, float) and not math.isfinite(result):
-                    raise ExpressionError("the result is not finite")
+            for result, chosen in self._results(value, weight):
                 if parameter is not None and (breach := parameter.breach(result)):
                     found = f"{result!r}" + (f" when {chosen}" if chosen else "")
                     self.problems.add(syntax.mark, syntax.path, breach, found=found)
                     return
         except ExpressionError as error:
-            self.problems.add(syntax.mark, syntax.path, f"{syntax.text!r} has no value: {error}")
+            self.problems.add(
+                syntax.mark, syntax.path, f"arithmetic has a value: {error.rule}", found=repr(syntax.text)
+            )
 
-    def _results(self, value: Value) -> Iterator[tuple[Scalar, str]]:
+    def _results(self, value: Value, weight: int) -> Iterator[tuple[Scalar, str]]:
         """Every result (the extremes, when there are many) with the decisions that give it."""
         used = sorted(decisions_in(value))
         levels: Sequence[Sequence[Scalar]] = [self.drafts[i].decision.values for i in used]
-        if math.prod(len(level) for level in levels) > 4096:
-            levels = [(level[0], level[-1]) for level in levels][:12]
-            used = used[:12]
+        count = math.prod(len(level) for level in levels)
+        if count > 4096 or count * weight > self.checks:
+            levels = [(level[0], level[-1]) for level in levels][:8]
+            used = used[:8]
         for combination in product(*levels):
+            self.checks -= weight
             choose = dict(zip(used, combination, strict=True))
             for rest in decisions_in(value) - set(used):
                 choose[rest] = self.drafts[rest].decision.values[0]
@@ -187,10 +205,20 @@ class _Resolver:
 
     def module(self, syntax: ModuleSyntax, place: str, when: Clause, first: Overrides | None = None) -> Template:
         """The template of ``syntax``; entries of ``first`` are consumed by the ops that take them."""
+        self._step(syntax)
+        self.nesting += 1
+        if self.nesting > MAX_NESTING:
+            raise _TooLargeError(syntax, f"modules nest at most {MAX_NESTING} deep, blocks counted with what they hold")
+        template = self._template(syntax, place, when, {} if first is None else first)
+        self.nesting -= 1
+        return template
+
+    def _step(self, syntax: Syntax) -> None:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise _TooLargeError(syntax, f"a space has at most {MAX_STEPS:,} places")
-        first = {} if first is None else first
+
+    def _template(self, syntax: ModuleSyntax, place: str, when: Clause, first: Overrides) -> Template:
         match syntax:
             case OpCall():
                 return self._op(syntax, _named(place, syntax), when, first)
@@ -288,7 +316,7 @@ class _Resolver:
         counts = self._counts(times, used)
         overrides = {**syntax.first, **first}
         copies: list[Template] = []
-        for copy in range(max(counts.values(), default=0)):
+        for copy in range(min(MAX_REPEATS, max(counts.values(), default=0))):
             reached = when
             if used and not all(count > copy for count in counts.values()):
                 reached = (*when, (next(iter(used)), frozenset(k for k, count in counts.items() if count > copy)))
@@ -444,7 +472,8 @@ def _range(syntax: RangeValue, place: str) -> Decision:
     values: Sequence[Scalar]
     if not syntax.real:
         values = range(int(syntax.low), int(syntax.high) + 1, int(syntax.step or 1))
-        return Decision(name=place, kind="int", values=values, log=syntax.log)
+        prior = tuple(math.log((v + 0.5) / (v - 0.5)) for v in values) if syntax.log else ()
+        return Decision(name=place, kind="int", values=values, log=syntax.log, prior=prior)
     if syntax.step is not None:
         count = math.floor((syntax.high - syntax.low) / syntax.step + 1e-9) + 1
         values = tuple(float(v) for v in np.round(syntax.low + syntax.step * np.arange(count), 12))

@@ -65,8 +65,24 @@ class SearchSpace:
         """Which decisions are active, ``(n, n_decisions)``, read off the values of those before them."""
         mask = np.zeros(rows.shape, dtype=bool)
         for column in range(len(self.decisions)):
-            mask[:, column] = self._is_active(rows, column)
+            mask[:, column] = self.is_active(rows, column)
         return mask
+
+    def is_active(self, rows: Rows, column: int) -> npt.NDArray[np.bool_]:
+        """Whether a decision is active in each row, ``(n,)``; reads the columns before it only."""
+        when = self.decisions[column].when
+        if not when:
+            return np.ones(len(rows), dtype=bool)
+        active = np.zeros(len(rows), dtype=bool)
+        for clause in when:
+            holds = np.ones(len(rows), dtype=bool)
+            for parent, allowed in clause:
+                # One more entry, for the -1 of an inactive parent.
+                table = np.zeros(self.decisions[parent].size + 1, dtype=bool)
+                table[list(allowed)] = True
+                holds &= table[rows[:, parent]]
+            active |= holds
+        return active
 
     def sample(self, n: int, rng: np.random.Generator, *, prior: bool = True) -> Rows:
         """``n`` random rows ``(n, n_decisions)`` that meet the constraints on decisions.
@@ -109,6 +125,8 @@ class SearchSpace:
 
         A row without a decision of two values or more comes back as it was. Constraints are not looked at.
         """
+        if not self.decisions:
+            return rows.copy()
         sizes = np.array([decision.size for decision in self.decisions])
         changeable = (rows >= 0) & (sizes > 1)
         picks = (rng.random(rows.shape) * changeable).argmax(axis=1)
@@ -123,7 +141,7 @@ class SearchSpace:
         """Rows made whole: inactive decisions become −1, active ones without a value are drawn."""
         new = rows.copy()
         for column, decision in enumerate(self.decisions):
-            active = self._is_active(new, column)
+            active = self.is_active(new, column)
             missing = active & (new[:, column] < 0)
             if missing.any():
                 new[missing, column] = self._values(decision, int(missing.sum()), rng, prior=True)
@@ -146,7 +164,7 @@ class SearchSpace:
                 changed = row.copy()
                 changed[column] = other
                 new.append(changed)
-        rows = np.array(new, dtype=np.int64).reshape(-1, len(self.decisions))
+        rows = np.array(new, dtype=np.int64).reshape(len(new), len(self.decisions))
         rows = self.complete(rows, rng)
         return rows[self.satisfies(rows)]
 
@@ -161,7 +179,7 @@ class SearchSpace:
         """
         rows = np.full((1, len(self.decisions)), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
-            active = self._is_active(rows, column)
+            active = self.is_active(rows, column)
             if len(rows) + int(active.sum()) * (decision.size - 1) > 4 * limit:
                 raise MetanasError(
                     f"this enumerates at most {limit:,} architectures", found=f"space {self.name} has more"
@@ -176,6 +194,33 @@ class SearchSpace:
         if len(rows) > limit:
             raise MetanasError(f"this enumerates at most {limit:,} architectures", found=f"{len(rows):,}")
         return rows
+
+    def covering_rows(self, rng: np.random.Generator) -> Rows:
+        """Rows in which every value of every choice, and both ends of every range, occur at least once."""
+        wanted = {(c, v) for c, d in enumerate(self.decisions) for v in (range(d.size) if d.kind == "choice" else (0, d.size - 1))}
+        rows: list[Rows] = []
+        while wanted:
+            column, value = min(wanted)
+            base = self._reaching(column, rng)
+            wanted.discard((column, value))
+            if base is None:
+                continue
+            base[column] = value
+            row = self.complete(base[None], rng)
+            wanted -= {(c, int(v)) for c, v in enumerate(row[0])}
+            rows.append(row)
+        return np.concatenate(rows) if rows else self.sample(1, rng)
+
+    def _reaching(self, column: int, rng: np.random.Generator) -> npt.NDArray[np.int64] | None:
+        """A random row in which a decision is active: its first condition that can be made true is."""
+        for clause in self.decisions[column].when or ((),):
+            row = np.full(len(self.decisions), -1, dtype=np.int64)
+            for parent, allowed in clause:
+                row[parent] = min(allowed)
+            row = self.complete(row[None], rng)[0]
+            if row[column] >= 0:
+                return row
+        return None
 
     # --- one row
 
@@ -200,7 +245,7 @@ class SearchSpace:
                 )
         row = np.full(len(self.decisions), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
-            active = bool(self._is_active(row[None], column)[0])
+            active = bool(self.is_active(row[None], column)[0])
             if active != (decision.name in values):
                 rule = "an active decision has a value" if active else "an inactive decision has no value"
                 raise MetanasError(rule, found=decision.name, where=where)
@@ -227,25 +272,10 @@ class SearchSpace:
 
     # --- inside
 
-    def _is_active(self, rows: Rows, column: int) -> npt.NDArray[np.bool_]:
-        when = self.decisions[column].when
-        if not when:
-            return np.ones(len(rows), dtype=bool)
-        active = np.zeros(len(rows), dtype=bool)
-        for clause in when:
-            holds = np.ones(len(rows), dtype=bool)
-            for parent, allowed in clause:
-                # One more entry, for the -1 of an inactive parent.
-                table = np.zeros(self.decisions[parent].size + 1, dtype=bool)
-                table[list(allowed)] = True
-                holds &= table[rows[:, parent]]
-            active |= holds
-        return active
-
     def _draw(self, n: int, rng: np.random.Generator, prior: bool) -> Rows:
         rows = np.full((n, len(self.decisions)), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
-            active = self._is_active(rows, column)
+            active = self.is_active(rows, column)
             rows[active, column] = self._values(decision, int(active.sum()), rng, prior)
         return rows
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from metanas.space._expression import Expression, evaluate
+from metanas.space._expression import Expression, ExpressionError, evaluate
 from metanas.space._yaml import Scalar
 
 FLOAT_LEVELS = 1001
@@ -92,7 +93,14 @@ Value = Fixed | Decided | Computed
 
 
 def value_under(value: Value, choose: Mapping[int, Scalar] | Sequence[Scalar | None]) -> Scalar:
-    """The value when decision ``i`` has the value ``choose[i]``."""
+    """The value when decision ``i`` has the value ``choose[i]``.
+
+    Raises
+    ------
+    ExpressionError
+        If arithmetic has no finite result.
+
+    """
     match value:
         case Fixed(constant):
             return constant
@@ -101,7 +109,10 @@ def value_under(value: Value, choose: Mapping[int, Scalar] | Sequence[Scalar | N
             assert chosen is not None
             return chosen
         case Computed(expression, names, whole):
-            result: Scalar = evaluate(expression, lambda name: value_under(names[name], choose))
+            values = {name: value_under(inner, choose) for name, inner in names.items()}
+            result: Scalar = evaluate(expression, values.__getitem__)
+            if isinstance(result, float) and not math.isfinite(result):
+                raise ExpressionError("the result is not finite")
             return round(result) if whole and isinstance(result, float) else result
 
 

@@ -123,6 +123,8 @@ class _Builder:
         self.problems = problems
         self.anchors: dict[str, Node] = {}
         self.sizes: dict[int, int] = {}
+        self.heights: dict[int, int] = {}
+        """Levels inside a container, itself included."""
         self.count = 0
         self.stack: list[tuple[Node, str | None, Mark | None]] = []
         """Open containers; for a mapping, the key that waits for its value."""
@@ -146,8 +148,8 @@ class _Builder:
                 node, _, _ = self.stack.pop()
             if node is None:
                 continue
-            if anchor := getattr(event, "anchor", None):
-                self.anchors.setdefault(anchor, node)
+            if isinstance(event, yaml.ScalarEvent) and event.anchor:
+                self.anchors[event.anchor] = node
             if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
                 self.sizes[id(node)] = self.count - self.sizes[id(node)]
             if self.stack:
@@ -182,6 +184,7 @@ class _Builder:
             self._fail(node.mark, f"values nest at most {MAX_DEPTH} deep", "deeper nesting", "use blocks")
         self._grow(node, 1)
         self.sizes[id(node)] = self.count - 1
+        self.heights[id(node)] = 1
         if event.anchor:  # type: ignore[attr-defined]
             self.anchors[event.anchor] = node  # type: ignore[attr-defined]
         self.stack.append((node, None, None))
@@ -194,10 +197,13 @@ class _Builder:
         if any(node is open_ for open_, _, _ in self.stack):
             self._fail(self._mark(event), "an alias cannot contain itself", f"*{event.anchor}", "name a block instead")
         self._grow(node, self.sizes.get(id(node), 1))
+        if len(self.stack) + self.heights.get(id(node), 0) > MAX_DEPTH:
+            self._fail(self._mark(event), f"values nest at most {MAX_DEPTH} deep", "deeper nesting", "use blocks")
         return node
 
     def _attach(self, node: Node) -> None:
         parent, key, key_mark = self.stack[-1]
+        self.heights[id(parent)] = max(self.heights[id(parent)], 1 + self.heights.get(id(node), 0))
         if isinstance(parent, ListNode):
             parent.items.append(node)
             return

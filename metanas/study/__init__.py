@@ -1,1 +1,36 @@
-"""Run file -> search."""
+"""Run file -> search: the loop that proposes, evaluates and records, and the folder that keeps it all.
+
+The only package that imports Optuna.
+"""
+
+from metanas.study._folder import Lease, RunFolder, environment
+from metanas.study._listener import Listener
+from metanas.study._loop import Ending, Search, read_final
+from metanas.study._result import SearchResult
+from metanas.study._run_file import RunFile, parse_run_text, read_run_file
+from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
+from metanas.study._strategies import strategy_names
+from metanas.study._trials import Trials
+
+__all__ = [
+    "Ending",
+    "Lease",
+    "Listener",
+    "Outcome",
+    "Plan",
+    "RunFile",
+    "RunFolder",
+    "Search",
+    "SearchResult",
+    "Trials",
+    "create_run",
+    "environment",
+    "parse_run_text",
+    "plan",
+    "read_final",
+    "read_run",
+    "read_run_file",
+    "resolved",
+    "run_session",
+    "strategy_names",
+]

@@ -1,0 +1,5 @@
+"""``python -m metanas``."""
+
+from metanas.cli import main
+
+main()

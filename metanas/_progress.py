@@ -1,0 +1,202 @@
+"""The progress of a search: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from metanas.study import Listener
+from metanas.trial import EpochReport, Result, TrialRecord
+
+_SHOWN_WORKERS = 8
+
+
+def make_progress(objectives: tuple[tuple[str, str], ...], epochs: int, *, quiet: bool = False) -> Listener:
+    """The progress for this standard error: live, plain, or none."""
+    if quiet:
+        return Listener()
+    console = Console(stderr=True, highlight=False)
+    return LiveProgress(console, objectives, epochs) if console.is_terminal else PlainProgress(console, objectives, epochs)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``1h02m``, ``3m20s`` or ``12s``."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
+
+
+def values_text(record: TrialRecord, objectives: tuple[tuple[str, str], ...]) -> str:
+    """``accuracy 0.981, params 12,345``."""
+    if record.values is None:
+        return record.status.replace("_", " ") if record.status else "running"
+    return ", ".join(f"{name} {number(value)}" for (name, _), value in zip(objectives, record.values, strict=True))
+
+
+def number(value: float) -> str:
+    """A metric or a cost, short."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4g}"
+
+
+class _Progress(Listener):
+    """What both displays count."""
+
+    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int) -> None:
+        self.console = console
+        self.objectives = objectives
+        self.epochs = epochs
+        self.total: int | None = None
+        self.budget: float | None = None
+        self.done = 0
+        self.known = 0
+        self.duplicates = 0
+        self.best: TrialRecord | None = None
+        self.start = time.monotonic()
+
+    def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
+        self.total, self.budget, self.done, self.known = trials, time, known, known
+        self.start = _now()
+        what = f"{trials} architectures" if trials is not None else "architectures"
+        limit = f" within {duration(time)}" if time else ""
+        again = f", {known} of them done before" if known else ""
+        self.say(f"Searching {what}{limit} with {workers} {'worker' if workers == 1 else 'workers'}{again}. Run folder: {folder}")
+
+    def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
+        self.best = best
+        if record.duplicate_of is None:
+            self.done += 1
+        else:
+            self.duplicates += 1
+
+    def draining(self, running: int) -> None:
+        self.say(
+            f"Stopping: {running} {'trial is' if running == 1 else 'trials are'} finishing. Press Ctrl-C again to stop at once."
+            if running else "Stopping."
+        )  # fmt: skip
+
+    def say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the search ends, as far as its pace so far tells."""
+        new, elapsed = self.done - self.known, _now() - self.start
+        guesses = []
+        if self.total is not None and new > 0:
+            guesses.append((self.total - self.done) * elapsed / new)
+        if self.budget is not None:
+            guesses.append(self.budget - elapsed)
+        return max(0.0, min(guesses)) if guesses else None
+
+
+def _now() -> float:
+    return time.monotonic()
+
+
+class PlainProgress(_Progress):
+    """One line a trial."""
+
+    def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
+        super().trial_ended(record, best)
+        count = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
+        text = f"[{count}] trial {record.number}: {values_text(record, self.objectives)}"
+        if record.duplicate_of is not None:
+            text += f" (the network of trial {record.duplicate_of})"
+        elif record.status is not None and record.values is None:
+            text += f" ({record.message})"
+        else:
+            text += f" ({record.epochs} epochs, {duration(record.seconds)})"
+        if best is not None:
+            text += f"; best {values_text(best, self.objectives)} (trial {best.number})"
+        if self.left is not None and self.done < (self.total or self.done + 1):
+            text += f"; {duration(self.left)} left"
+        self.say(text)
+
+    def final_started(self, record: TrialRecord, epochs: int) -> None:
+        self.say(f"Training the network of trial {record.number} on training and validation data for {epochs} epochs.")
+
+
+class LiveProgress(_Progress):
+    """A bar, the best so far, and what each worker does."""
+
+    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int) -> None:
+        super().__init__(console, objectives, epochs)
+        self.running: dict[int, tuple[str, int]] = {}
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"), console=console,
+        )  # fmt: skip
+        self.task = self.bar.add_task("search", total=None, note="")
+        self.live = Live(self._view(), console=console, refresh_per_second=5, transient=True)
+
+    def began(self, **what: Any) -> None:
+        super().began(**what)
+        self.bar.update(self.task, total=self.total, completed=self.done)
+        self.live.start()
+
+    def trial_started(self, record: TrialRecord, worker: str) -> None:
+        self.running[record.number] = (worker, 0)
+        self._refresh()
+
+    def trial_reported(self, record: TrialRecord, report: EpochReport) -> None:
+        worker, _ = self.running.get(record.number, ("", 0))
+        self.running[record.number] = (worker, report.epoch)
+        self._refresh()
+
+    def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
+        super().trial_ended(record, best)
+        self.running.pop(record.number, None)
+        if record.values is None:
+            self.say(f"trial {record.number}: {values_text(record, self.objectives)} ({record.message})")
+        self._refresh()
+
+    def final_started(self, record: TrialRecord, epochs: int) -> None:
+        self.running.clear()
+        self.task = self._swap(f"training the best (trial {record.number})", epochs)
+        self._refresh()
+
+    def final_reported(self, report: EpochReport) -> None:
+        self.bar.update(self.task, completed=report.epoch)
+        self._refresh()
+
+    def final_ended(self, result: Result) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the display away."""
+        if self.live.is_started:
+            self.live.stop()
+
+    def _swap(self, text: str, total: int) -> Any:
+        self.bar.remove_task(self.task)
+        return self.bar.add_task(text, total=total, note="epochs")
+
+    def _refresh(self) -> None:
+        if self.bar.tasks and self.bar.tasks[0].description == "search":
+            left = "" if self.left is None else f"about {duration(self.left)} left"
+            self.bar.update(self.task, completed=self.done, note=left)
+        self.live.update(self._view())
+
+    def _view(self) -> Group:
+        parts: list[Any] = [self.bar]
+        if self.best is not None:
+            parts.append(Text(f"  best so far: {values_text(self.best, self.objectives)} (trial {self.best.number})", style="green"))
+        if self.duplicates:
+            parts.append(Text(f"  {self.duplicates} proposals were networks already known", style="dim"))
+        if self.running:
+            table = Table.grid(padding=(0, 2))
+            for trial, (worker, epoch) in list(self.running.items())[:_SHOWN_WORKERS]:
+                table.add_row(Text(f"  {worker}", style="dim"), f"trial {trial}", f"epoch {epoch}/{self.epochs}")
+            if len(self.running) > _SHOWN_WORKERS:
+                table.add_row("", f"and {len(self.running) - _SHOWN_WORKERS} more", "")
+            parts.append(table)
+        return Group(*parts)

@@ -1,0 +1,265 @@
+"""A search from Python, and the steps that the command line shares with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from metanas._progress import make_progress
+from metanas.data import dataset_from_arrays
+from metanas.errors import MetanasError
+from metanas.report import (
+    DataSummary,
+    DecisionSummary,
+    RunSummary,
+    draw_architecture,
+    render_report,
+)
+from metanas.study import (
+    Ending,
+    RunFile,
+    RunFolder,
+    Search,
+    SearchResult,
+    create_run,
+    parse_run_text,
+    plan,
+    read_final,
+    read_run,
+    read_run_file,
+    run_session,
+)
+from metanas.trial import best_trial
+
+_DRAWN = 3
+"""Networks that a report draws."""
+
+
+def search(
+    space: str | Path,
+    data: Any,
+    *,
+    objective: str | Mapping[str, Any] | None = None,
+    constraints: Sequence[str] = (),
+    strategy: str | Mapping[str, Any] = "evolution",
+    trials: int | None = None,
+    time: str | float | None = None,
+    target: float | None = None,
+    epochs: int | Sequence[int] | None = None,
+    train: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    workers: int | str = "auto",
+    name: str = "search",
+    runs: str | Path = "runs",
+    storage: str | None = None,
+    evaluator: str | Mapping[str, str] = "train",
+    allow_python: bool = False,
+    progress: bool = True,
+) -> SearchResult:
+    """Find a network for a data set; the arguments are the keys of a run file.
+
+    Parameters
+    ----------
+    space
+        Built-in name, or path of a space file.
+    data
+        Built-in name, path, mapping as in a run file, or a pair ``(x, y)`` of arrays: images ``(n, h, w)``,
+        ``(n, h, w, c)`` or ``(n, c, h, w)``, or a table ``(n, features)``, and ``n`` labels or values.
+    objective
+        Metric name, or ``{"maximize": …, "minimize": …}``; by default accuracy, or R² for a regression.
+    epochs
+        Epochs of a training; a rising list also names the rungs at which the worse trials are stopped.
+    runs
+        Folder in which the run folder is made.
+    progress
+        Whether to show the progress on standard error.
+
+    Returns
+    -------
+    SearchResult
+        With ``.network``, ``.architecture``, ``.study``, ``.metrics`` and ``.predict``.
+
+    Raises
+    ------
+    MetanasError
+        For input that cannot be used, with the rule, what was found and the remedy.
+    KeyboardInterrupt
+        After Ctrl-C; :func:`resume` goes on from there.
+    """
+    settings: dict[str, Any] = {
+        "name": name, "space": str(space), "data": data, "objective": objective, "constraints": list(constraints),
+        "search": _given(strategy=strategy, trials=trials, time=time, target=target, seed=seed), "train": train,
+        "fidelity": _given(epochs=list(epochs) if isinstance(epochs, Sequence) else epochs), "workers": workers,
+        "storage": storage, "evaluator": evaluator,
+    }  # fmt: skip
+    if isinstance(data, tuple):
+        settings["data"] = {"arrays": str(_keep_arrays(data, Path(runs), name))}
+    elif isinstance(data, Path):
+        settings["data"] = str(data)
+    try:
+        text = json.dumps(_given(**settings))
+    except TypeError as error:
+        raise MetanasError("the arguments of a search are numbers, texts, lists and mappings", found=str(error)) from error
+    run = parse_run_text(text, "<search>", base=Path.cwd())
+    return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
+
+
+def resume(
+    run: str | Path, *, allow_python: bool = False, progress: bool = True, sets: Sequence[str] = ()
+) -> SearchResult:
+    """Go on with a search that was stopped or killed; ``sets`` such as ``search.trials=60`` change its run file.
+
+    Raises
+    ------
+    MetanasError
+        If the folder holds no run, another process works on it, or its data changed.
+    """
+    return go_on(RunFolder.open(Path(run)), sets=sets, allow_python=allow_python, quiet=not progress)
+
+
+def start(run: RunFile, *, runs: Path, allow_python: bool = False, quiet: bool = False) -> SearchResult:
+    """Check a run file, make its folder and search."""
+    planned = plan(run, allow_python=allow_python)
+    folder = create_run(planned, runs)
+    return go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet)
+
+
+def go_on(
+    folder: RunFolder,
+    *,
+    sets: Sequence[str] = (),
+    storage: str | None = None,
+    allow_python: bool = False,
+    quiet: bool = False,
+) -> SearchResult:
+    """A session in a run folder: search, train the best, write the report.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the session was interrupted; its results so far are kept and reported.
+    """
+    run = read_run_file(folder.run_file, sets=sets)
+    listener = make_progress(run.objectives, run.rungs[-1], quiet=quiet)
+    try:
+        with _stoppable() as on_search:
+            outcome = run_session(
+                folder, sets=sets, storage=storage, listener=listener, allow_python=allow_python, on_search=on_search
+            )
+    finally:
+        close: Callable[[], None] = getattr(listener, "close", lambda: None)
+        close()
+    write_report(folder, storage=storage)
+    if outcome.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt
+    return SearchResult(folder)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[Search], None]]:
+    """Ctrl-C and SIGTERM stop the search gently the first time, at once the second. Only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda search: None
+        return
+    running: list[Search] = []
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1 or not running:
+            raise KeyboardInterrupt
+        running[0].stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield running.append
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
+    """Write the run's ``report.html`` from what its study holds, and return its path."""
+    run, space, trials = read_run(folder, storage=storage)
+    info = folder.read_info()
+    data = info.get("data", {})
+    records = [record for _, record in sorted(trials.records.items())]
+    final = read_final(folder)
+    best = best_trial(records, [direction for _, direction in run.objectives])
+    summary = RunSummary(
+        name=folder.path.resolve().name,
+        space=space.name,
+        space_about=space.about,
+        space_size=space.size,
+        data=DataSummary(
+            name=data.get("name", ""),
+            task=data.get("task", ""),
+            shape=tuple(data.get("shape", ())),
+            samples=data.get("samples", {}),
+            fingerprint=data.get("fingerprint", ""),
+        ),
+        objectives=run.objectives,
+        strategy=run.strategy,
+        seed=run.seed,
+        trials=run.trials,
+        versions=info.get("versions", {}),
+        machine=info.get("machine", ""),
+        workers=run.workers if isinstance(run.workers, int) else None,
+        decisions=tuple(
+            DecisionSummary(
+                name=d.name, kind=d.kind, values=tuple(d.values) if d.kind == "choice" else (d.values[0], d.values[-1])
+            )
+            for d in space.decisions
+        ),
+        best_trial=best.number if best else None,
+        test_metrics={k: v for k, v in final.metrics.items() if k.startswith("test_")} if final else None,
+        drawings=_drawings(space, records, run, data),
+        artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*"))) if folder.best.is_dir() else (),
+        command=f"metanas search {info.get('run_file', 'run.yaml')}",
+    )
+    folder.report.write_text(render_report(summary, records), encoding="utf-8")
+    return folder.report
+
+
+def _drawings(space: Any, records: Sequence[Any], run: RunFile, data: Mapping[str, Any]) -> dict[str, str]:
+    from metanas.architecture import Architecture
+
+    directions = [direction for _, direction in run.objectives]
+    drawings: dict[str, str] = {}
+    left = [record for record in records if record.duplicate_of is None]
+    while len(drawings) < _DRAWN and (best := best_trial(left, directions)) is not None:
+        architecture = Architecture.from_values(space, best.decisions)
+        svg = draw_architecture(
+            architecture, format="svg", input_shape=tuple(data["shape"]) if "shape" in data else None,
+            outputs=data.get("outputs"),
+        )  # fmt: skip
+        drawings[f"Trial {best.number}"] = svg.decode()
+        left.remove(best)
+    return drawings
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _keep_arrays(data: tuple[Any, ...], runs: Path, name: str) -> Path:
+    """Arrays as a file, so that workers and a resume can read them; equal arrays share one."""
+    if len(data) != 2:
+        raise MetanasError("data given as arrays are a pair (x, y)", found=f"{len(data)} items")
+    x, y = (np.asarray(part) for part in data)
+    fingerprint = dataset_from_arrays(x, y, name=name).fingerprint
+    runs.mkdir(parents=True, exist_ok=True)
+    path = (runs / f"{name}-{fingerprint[:12]}.npz").resolve()
+    if not path.exists():
+        np.savez_compressed(path, x=x, y=y)
+    return path
+
+

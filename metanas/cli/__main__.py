@@ -1,0 +1,5 @@
+"""``python -m metanas.cli``."""
+
+from metanas.cli._main import main
+
+main()

@@ -1,0 +1,42 @@
+"""``metanas init``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("my_search"))
+@click.option("--data", default="digits", show_default=True, help="A built-in data set, an .npz file, a CSV or Parquet file, or a folder of images.")
+@click.option("--target", help="The column to predict, for a CSV or Parquet file.")
+def init(folder: Path, data: str, target: str | None) -> None:
+    """Write a space and a run file to start from into FOLDER."""
+    from metanas.data import BUILTIN_NAMES, load_dataset
+    from metanas.errors import MetanasError
+
+    written = [folder / "space.yaml", folder / "run.yaml"]
+    for path in written:
+        if path.exists():
+            raise MetanasError("init writes new files only", found=str(path), remedy="choose another folder, or move it")
+    spec: str | dict[str, str] = {"table": data, "target": target} if target else data
+    dataset = load_dataset(spec, base=Path())
+    line = data if data in BUILTIN_NAMES else str(Path(data).resolve())
+    described = f"{{table: {_quoted(line)}, target: {_quoted(target)}}}" if target else _quoted(line)
+    templates = resources.files("metanas.cli") / "templates"
+    folder.mkdir(parents=True, exist_ok=True)
+    space_text = (templates / f"space_{dataset.kind}.yaml").read_text(encoding="utf-8")
+    run_text = (templates / "run.yaml").read_text(encoding="utf-8")
+    metric = "{maximize: accuracy}" if dataset.task == "classification" else "{maximize: r2}"
+    written[0].write_text(space_text, encoding="utf-8")
+    written[1].write_text(run_text.replace("DATA", described).replace("METRIC", metric), encoding="utf-8")
+    click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {written[1]}")
+
+
+def _quoted(text: str | None) -> str:
+    """As YAML text."""
+    import json
+
+    return text if text is not None and text.replace("_", "").isalnum() and not text.isdigit() else json.dumps(text)

@@ -1,0 +1,118 @@
+"""``metanas search`` and ``metanas resume``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from metanas.cli._main import EXIT_INTERRUPTED, EXIT_NO_NETWORK
+
+if TYPE_CHECKING:
+    from metanas.study import RunFolder, SearchResult
+
+_SET = click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key of the run file, e.g. search.trials=10. Repeatable."
+)
+_PYTHON = click.option(
+    "--allow-python", is_flag=True, help="Let the files name Python code of yours (losses, metrics, evaluators), and run it."
+)
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+
+@click.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@_SET
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders.")
+@_PYTHON
+@_QUIET
+@_JSON
+def search(run_file: Path, sets: tuple[str, ...], runs: Path, allow_python: bool, quiet: bool, as_json: bool) -> int:
+    """Search for a network, as RUN_FILE says.
+
+    Makes a run folder with the study, the trained network and a report. Ctrl-C once lets the running trials finish,
+    twice stops at once; 'metanas resume' goes on in either case.
+    """
+    from metanas._search import go_on
+    from metanas.study import create_run, plan, read_run_file
+
+    run = read_run_file(run_file, sets=sets)
+    folder = create_run(plan(run, allow_python=allow_python), runs)
+    return _finish(
+        folder, lambda: go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet), as_json
+    )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_SET
+@_PYTHON
+@_QUIET
+@_JSON
+def resume(run: Path, sets: tuple[str, ...], allow_python: bool, quiet: bool, as_json: bool) -> int:
+    """Go on with the search in the folder RUN, which was stopped or killed; --set search.trials=60 prolongs it."""
+    from metanas._search import go_on
+    from metanas.study import RunFolder
+
+    folder = RunFolder.open(run)
+    return _finish(folder, lambda: go_on(folder, sets=sets, allow_python=allow_python, quiet=quiet), as_json)
+
+
+def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: bool) -> int:
+    try:
+        result = session()
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. All results are kept; go on with: metanas resume {folder.path}", err=True)
+        return EXIT_INTERRUPTED
+    found = (folder.best / "weights.safetensors").is_file()
+    click.echo(json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found), err=not (found or as_json))
+    return 0 if found or not _trains(result) else EXIT_NO_NETWORK
+
+
+def _trains(result: SearchResult) -> bool:
+    from metanas.study import read_run_file
+
+    return read_run_file(result.folder.run_file).evaluator == "train"
+
+
+def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
+    from metanas.trial import best_trial
+
+    best = best_trial(result.trials, [direction for _, direction in result.objectives])
+    return {
+        "run": str(result.folder.path),
+        "report": str(result.folder.report),
+        "trials": len(result.trials),
+        "best": None if best is None else {
+            "trial": best.number, "decisions": dict(best.decisions), "metrics": dict(best.metrics),
+            "values": dict(zip((n for n, _ in result.objectives), best.values or (), strict=False)),
+        },
+        "final": dict(result.metrics) if found else None,
+    }  # fmt: skip
+
+
+def _as_text(result: SearchResult, found: bool) -> str:
+    from metanas._progress import number, values_text
+    from metanas.trial import best_trial
+
+    best = best_trial(result.trials, [direction for _, direction in result.objectives])
+    lines = []
+    if best is None:
+        failed = [t for t in result.trials if t.status is not None]
+        lines.append(f"No network could be trained in {len(failed)} trials.")
+        if failed:
+            lines.append(f"The last said: {failed[-1].message}")
+    else:
+        lines.append(f"Best on validation: {values_text(best, result.objectives)} (trial {best.number} of {len(result.trials)})")
+    if found:
+        tested = {k.removeprefix("test_"): v for k, v in result.metrics.items() if k.startswith("test_")}
+        lines.append("On the test data:   " + ", ".join(f"{name} {number(value)}" for name, value in tested.items()))
+        lines.append(f"Network:            {result.folder.best / 'network.py'} ({number(result.metrics['params'])} parameters)")
+    elif best is not None and _trains(result):
+        lines.append(f"The final training failed; see {result.folder.log}")
+    lines.append(f"Report:             {result.folder.report}")
+    return "\n".join(lines)

@@ -1,0 +1,162 @@
+"""``metanas space``: validate, show, sample, count, draw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from metanas.space import SearchSpace
+
+_ENUMERABLE = 1_000_000
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+_SPACE = click.argument("space_name", metavar="SPACE")
+
+
+@click.group()
+def space() -> None:
+    """Look at search spaces. SPACE is a built-in name or the path of a space file."""
+
+
+def _load(name: str) -> SearchSpace:
+    from metanas.space import load_space
+
+    return load_space(name)
+
+
+@space.command("list")
+def list_() -> None:
+    """List the built-in spaces."""
+    from metanas.space import builtin_spaces, load_space
+
+    for name in builtin_spaces():
+        click.echo(f"{name:16} {load_space(name).about}")
+
+
+@space.command()
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.option("--data", help="A data set: also build networks for it, with every option of every decision at least once.")
+def validate(spaces: tuple[str, ...], data: str | None) -> None:
+    """Check space files; every mistake is named with file, line and column."""
+    for name in spaces:
+        loaded = _load(name)
+        text = f"{name}: valid, {len(loaded.decisions)} decisions, {_size(loaded)} rows"
+        if data is not None:
+            text += f", {_build(loaded, data)} networks built"
+        click.echo(text)
+
+
+def _build(space: SearchSpace, data: str) -> int:
+    from metanas._rng import generator
+    from metanas.architecture import Architecture, ShapeError
+    from metanas.data import fit_preparation, load_dataset, split
+    from metanas.errors import MetanasError
+
+    dataset = load_dataset(data, base=Path())
+    shape = fit_preparation(dataset, split(dataset, seed=0).train).input_shape
+    built = 0
+    for row in space.covering_rows(generator(0, "validate")):
+        architecture = Architecture(space, tuple(int(v) for v in row))
+        if architecture.graph.output is None:
+            continue
+        try:
+            architecture.layers(shape, dataset.n_outputs)
+        except ShapeError as error:
+            chosen = ", ".join(f"{name}={value}" for name, value in architecture.values.items())
+            raise MetanasError(
+                error.rule, found=error.found, remedy=error.remedy, where=f"{space.name}: {error.where} ({chosen})"
+            ) from error
+        built += 1
+    return built
+
+
+@space.command()
+@_SPACE
+def show(space_name: str) -> None:
+    """Describe a space: its network, its decisions, its size."""
+    from metanas.report import describe_space
+
+    click.echo(describe_space(_load(space_name)))
+
+
+@space.command()
+@_SPACE
+@click.option("-n", "number", type=click.IntRange(1), default=1, show_default=True, help="How many architectures.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
+@_JSON
+def sample(space_name: str, number: int, seed: int, as_json: bool) -> None:
+    """Draw random architectures."""
+    from metanas._rng import generator
+    from metanas.architecture import CanonicalIds
+
+    loaded = _load(space_name)
+    ids = CanonicalIds(loaded)
+    rows = loaded.sample(number, generator(seed, "sample"))
+    drawn = [{"canonical_id": ids.of(row), "decisions": loaded.to_values(row)} for row in rows]
+    if as_json:
+        click.echo(json.dumps(drawn, indent=2))
+        return
+    for item in drawn:
+        values: Any = item["decisions"]
+        click.echo(f"{item['canonical_id']}  " + " ".join(f"{name}={value}" for name, value in values.items()))
+
+
+@space.command()
+@_SPACE
+@click.option("--networks", is_flag=True, help="Count different networks too, by enumerating them.")
+@_JSON
+def count(space_name: str, networks: bool, as_json: bool) -> None:
+    """Count the architectures: rows of the table of decisions, and, with --networks, different networks."""
+    loaded = _load(space_name)
+    counts: dict[str, int | None] = {"rows": loaded.size}
+    if networks:
+        counts["networks"] = _count_networks(loaded)
+    if as_json:
+        click.echo(json.dumps({"space": loaded.name, **counts}))
+        return
+    for name, value in counts.items():
+        click.echo(f"{name}: {'too many to count' if value is None else f'{value:,}'}")
+
+
+def _count_networks(space: SearchSpace) -> int:
+    from rich.console import Console
+    from rich.progress import track
+
+    from metanas.architecture import CanonicalIds
+
+    ids = CanonicalIds(space)
+    rows = space.rows(_ENUMERABLE)
+    console = Console(stderr=True)
+    return len({ids.of(row) for row in track(rows, "naming networks", console=console, transient=True, disable=not console.is_terminal)})
+
+
+@space.command()
+@_SPACE
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="SVG or PNG file; SPACE.svg when not given.")
+@click.option("--sample", "seed", type=click.IntRange(0), help="Draw a random architecture of this seed instead of the space.")
+def draw(space_name: str, output: Path | None, seed: int | None) -> None:
+    """Draw a space, or one of its architectures, as SVG or PNG."""
+    from metanas._rng import generator
+    from metanas.architecture import Architecture
+    from metanas.errors import MetanasError
+    from metanas.report import draw_architecture, draw_space
+
+    loaded = _load(space_name)
+    output = output or Path(f"{loaded.name}.svg")
+    kind = output.suffix.lower().removeprefix(".")
+    if kind not in ("svg", "png"):
+        raise MetanasError("a drawing is .svg or .png", found=output.name, remedy=f"write {output.stem}.svg")
+    if seed is None:
+        picture = draw_space(loaded, format=kind)  # type: ignore[arg-type]
+    else:
+        (row,) = loaded.sample(1, generator(seed, "sample"))
+        picture = draw_architecture(Architecture(loaded, tuple(int(v) for v in row)), format=kind)  # type: ignore[arg-type]
+    output.write_bytes(picture)
+    click.echo(output)
+
+
+def _size(space: SearchSpace) -> str:
+    return "too many to count" if space.size is None else f"{space.size:,}"

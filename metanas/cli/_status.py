@@ -1,0 +1,48 @@
+"""``metanas status`` and ``metanas report``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def status(run: Path, as_json: bool) -> None:
+    """Say where the search in the folder RUN stands; it may be running."""
+    from metanas._progress import duration, number
+    from metanas.report import status_table
+    from metanas.study import RunFolder, read_final, read_run
+
+    folder = RunFolder.open(run)
+    run_file, _, trials = read_run(folder)
+    table = status_table(list(trials.records.values()), run_file.objectives)
+    final = read_final(folder)
+    if as_json:
+        extra = {"run": str(folder.path), "budget": run_file.trials, "final": dict(final.metrics) if final else None}
+        click.echo(json.dumps(extra | table.to_json(), indent=2))
+        return
+    budget = f" of {run_file.trials}" if run_file.trials is not None else ""
+    counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in table.counts.items()) or "none yet"
+    click.echo(f"Evaluations: {table.evaluations}{budget}; trials: {counts}; duplicates: {table.duplicates}")
+    if table.best is not None:
+        values = ", ".join(f"{name} {number(value)}" for name, value in table.values.items())
+        click.echo(f"Best so far: {values} (trial {table.best})")
+    if table.mean_seconds is not None:
+        click.echo(f"A trial takes {duration(table.mean_seconds)} on average; {duration(table.seconds)} in all")
+    if final is not None:
+        tested = ", ".join(f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_"))
+        click.echo(f"Finished. On the test data: {tested}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Write the report of the search in the folder RUN anew, and print where it is."""
+    from metanas._search import write_report
+    from metanas.study import RunFolder
+
+    click.echo(write_report(RunFolder.open(run)))

@@ -1,0 +1,235 @@
+"""Texts and keys that drawings and descriptions share: ops, parameters, values, and what makes two parts equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from metanas.space import OPS, Branches, Cell, Chain, Copies, Decision, OpSite, Scalar, SearchSpace, Switch, Template, Value
+from metanas.space._expression import Binary, Call, Expression, Literal, Logic, Name, Negative, Not
+from metanas.space._template import Computed, Decided, Fixed
+
+_FAMILY = {
+    **dict.fromkeys(("se", "identity", "none", "flatten"), "other"),
+    **dict.fromkeys(("avg_pool", "max_pool", "global_pool"), "pooling"),
+    **dict.fromkeys(("dense", "linear", "head"), "dense"),
+    **dict.fromkeys(("sum", "concat", "mean", "product", "residual"), "merge"),
+    "input": "input",
+}
+MERGES = frozenset(op for op, family in _FAMILY.items() if family == "merge")
+
+
+def family(op: str) -> str:
+    """The family of an op or merge, by which it is coloured."""
+    if op in _FAMILY:
+        return _FAMILY[op]
+    return "convolution" if "conv" in op or op in ("depthwise", "res_block") else "normalisation"
+
+
+# --- values
+
+
+def scalar(value: Scalar | None) -> str:
+    """A value as YAML spells it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def values_of(decision: Decision, most: int = 12) -> str:
+    """A choice's or range's values: ``3, 5, 7``, ``1 to 40``, ``0.0001 to 0.1 log``."""
+    values = decision.values
+    if decision.kind == "float":
+        return f"{scalar(values[0])} to {scalar(values[-1])}" + (" log" if decision.log else "")
+    if decision.kind == "int" and len(values) > 6:
+        step = int(values[1]) - int(values[0])
+        return f"{values[0]} to {values[-1]}" + (f" step {step}" if step != 1 else "")
+    shown = ", ".join(scalar(v) for v in values[:most])
+    return shown if len(values) <= most else f"{shown}, … {len(values) - most} more"
+
+
+def expression_text(tree: Expression) -> str:
+    """An expression as it would be written, brackets where needed."""
+    match tree:
+        case Literal(value):
+            return scalar(value)
+        case Name(name):
+            return name
+        case Binary(sign, left, right) | Logic(sign, left, right):
+            return f"{_bracketed(left)} {'×' if sign == '*' else sign} {_bracketed(right)}"
+        case Negative(body):
+            return f"-{_bracketed(body)}"
+        case Not(body):
+            return f"not {_bracketed(body)}"
+        case Call(name, arguments):
+            return f"{name}({', '.join(expression_text(a) for a in arguments)})"
+
+
+def _bracketed(tree: Expression) -> str:
+    text = expression_text(tree)
+    return f"({text})" if isinstance(tree, (Binary, Logic)) else text
+
+
+def is_own(decision: Decision, parameter: str, site: str) -> bool:
+    """Whether a decision was made at this place, and is no shared ``let`` value."""
+    parent, _, last = site.rpartition(".")
+    return decision.name in {".".join(filter(None, (place, parameter))) for place in (site, parent, last and parent)}
+
+
+# --- ops
+
+
+def op_details(op: str, parameters: Mapping[str, Scalar | None]) -> list[str]:
+    """The parameters that matter, short: ``16``, ``3×3``, ``/2``; defaults that change nothing are left out."""
+    texts = (_short(op, name, value) for name, value in _ordered(op, parameters))
+    return [text for text in texts if text]
+
+
+def _ordered(op: str, parameters: Mapping[str, object]) -> list[tuple[str, object]]:
+    """In the order of the op's reference."""
+    known = [name for name in (OPS[op].parameters if op in OPS else ()) if name in parameters]
+    return [(name, parameters[name]) for name in [*known, *(name for name in parameters if name not in known)]]
+
+
+def _short(op: str, name: str, value: object) -> str:
+    if value is None or (name in ("stride", "dilation", "groups") and value == 1):
+        return ""
+    text = scalar(value) if isinstance(value, (bool, int, float, str)) else str(value)
+    match name:
+        case "out" | "units" | "act" | "kind":
+            return text
+        case "kernel":
+            return f"{text}×{text}"
+        case "stride":
+            return f"/{text}"
+        case "norm":
+            return "" if value == "none" else f"{text} norm"
+        case "dropout" | "rate":
+            return f"dropout {text}" if value and op != "dropout" else text if value else ""
+        case "se":
+            return "se" if value else ""
+        case "bias":
+            return "" if value else "no bias"
+        case _:
+            return f"{name} {text}"
+
+
+def site_details(site: OpSite, space: SearchSpace) -> tuple[list[str], list[str]]:
+    """Of an op in a template: short texts of its fixed parameters, and one text for each that is open."""
+    given = {name: value.value for name, value in site.parameters.items() if isinstance(value, Fixed)}
+    open_ = [
+        f"{name} {value_text(value, space, name, site.site)}"
+        for name, value in _ordered(site.name, site.parameters)
+        if name not in given and isinstance(value, (Decided, Computed))
+    ]
+    return op_details(site.name, given), open_
+
+
+def value_text(value: Value, space: SearchSpace, parameter: str, site: str) -> str:
+    """``{3, 5, 7}`` for a decision made here, ``$width`` for a shared one, ``16 × $width``, or a constant."""
+    match value:
+        case Fixed(constant):
+            return scalar(constant)
+        case Decided(column):
+            decision = space.decisions[column]
+            return f"{{{values_of(decision)}}}" if is_own(decision, parameter, site) else f"${decision.name}"
+        case Computed(expression):
+            return expression_text(expression)
+
+
+def shared_decisions(space: SearchSpace) -> list[Decision]:
+    """The decisions behind ``$names`` in the network, in the order of the table."""
+    found: set[int] = set()
+
+    def visit(value: Value, parameter: str, site: str) -> None:
+        if isinstance(value, Computed):
+            for inner in value.names.values():
+                visit(inner, "", "?")
+        elif isinstance(value, Decided) and not is_own(space.decisions[value.decision], parameter, site):
+            found.add(value.decision)
+
+    for part in walk(space.template):
+        if isinstance(part, OpSite):
+            for name, value in part.parameters.items():
+                visit(value, name, part.site)
+        elif isinstance(part, Copies) and isinstance(part.times, Computed):
+            visit(part.times, "times", "")
+    return [space.decisions[column] for column in sorted(found)]
+
+
+# --- templates
+
+
+def parts_of(template: Template) -> Sequence[Template]:
+    """The templates directly inside."""
+    match template:
+        case OpSite():
+            return ()
+        case Chain(items=items):
+            return items
+        case Switch(options=options):
+            return options
+        case Copies(copies=copies):
+            return copies
+        case Branches(branches=branches):
+            return branches
+        case Cell(edges=edges):
+            return [edge for _, _, edge in edges]
+
+
+def walk(template: Template) -> list[Template]:
+    """The template and all inside it, each object once, outer ones first."""
+    found: dict[int, Template] = {}
+    waiting = [template]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in found:
+            found[id(part)] = part
+            waiting.extend(reversed(parts_of(part)))
+    return list(found.values())
+
+
+class Signatures:
+    """Keys that are equal for templates that differ in nothing but the names of places and decisions."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._known: dict[int, int] = {}
+        self._numbers: dict[object, int] = {}
+
+    def of(self, template: Template) -> int:
+        """A number for each class of equal templates."""
+        if id(template) not in self._known:
+            key = (type(template).__name__, self._head(template), tuple(self.of(part) for part in parts_of(template)))
+            self._known[id(template)] = self._numbers.setdefault(key, len(self._numbers))
+        return self._known[id(template)]
+
+    def _head(self, template: Template) -> object:
+        match template:
+            case OpSite(name=name, parameters=parameters, site=site):
+                texts = {p: value_text(value, self._space, p, site) for p, value in parameters.items()}
+                return name, tuple(sorted(texts.items()))
+            case Chain() | Branches(merge=""):
+                return ""
+            case Switch(decision=decision):
+                return tuple(self._space.decisions[decision].values)
+            case Copies(times=times):
+                return times_text(times, self._space)
+            case Branches(merge=merge):
+                return merge
+            case Cell(nodes=nodes, edges=edges, merge=merge):
+                return nodes, tuple((u, v) for u, v, _ in edges), merge
+
+
+def times_text(times: Value, space: SearchSpace) -> str:
+    """How often something is repeated: ``5``, ``{2, 3, 4}``, ``2 × $depth``."""
+    match times:
+        case Decided(column):
+            decision = space.decisions[column]
+            return f"{{{values_of(decision)}}}" if decision.name.endswith("times") else f"${decision.name}"
+        case _:
+            return value_text(times, space, "times", "")
+
+
+def same_decisions(templates: Sequence[Template], columns: Sequence[set[int]]) -> bool:
+    """Whether equal templates make the same decisions."""
+    return all(c == columns[0] for c in columns[1:]) or len(templates) < 2

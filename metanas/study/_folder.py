@@ -1,0 +1,175 @@
+"""The run folder: where everything that a search knows lies, and who owns it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import filelock
+
+from metanas import __version__
+from metanas.errors import StudyError
+
+_PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "networkx")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths in a run folder."""
+
+    path: Path
+    """The folder."""
+
+    @property
+    def run_file(self) -> Path:
+        """The run file as resolved."""
+        return self.path / "run.yaml"
+
+    @property
+    def space_file(self) -> Path:
+        """The space file, copied."""
+        return self.path / "space.yaml"
+
+    @property
+    def info_file(self) -> Path:
+        """Versions, machine, seeds and the data's fingerprint."""
+        return self.path / "info.json"
+
+    @property
+    def journal(self) -> Path:
+        """The study: a journal that Optuna and its dashboard read."""
+        return self.path / "study.journal"
+
+    @property
+    def log(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def workers(self) -> Path:
+        """What workers printed."""
+        return self.path / "workers"
+
+    @property
+    def best(self) -> Path:
+        """The network that was found."""
+        return self.path / "best"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @classmethod
+    def create(cls, parent: Path, name: str) -> RunFolder:
+        """A new folder ``parent/name-time``."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        for suffix in ("", *(f"-{k}" for k in range(2, 100))):
+            path = parent / f"{name}-{stamp}{suffix}"
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise StudyError(
+                    "a run folder must be made", found=error.strerror or str(error), where=str(path),
+                    remedy="choose another place with --runs",
+                ) from error  # fmt: skip
+            return cls(path)
+        raise StudyError("a run folder needs a name of its own", found=f"a hundred of {name}-{stamp}", where=str(parent))
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing folder.
+
+        Raises
+        ------
+        StudyError
+            If it holds no run.
+        """
+        folder = cls(path)
+        if not folder.run_file.is_file():
+            found = "no run.yaml in it" if path.is_dir() else "no such folder"
+            remedy = _nearest_run(path) or "give a folder that 'metanas search' made"
+            raise StudyError("this must be a run folder", found=found, where=str(path), remedy=remedy)
+        return folder
+
+    def read_info(self) -> dict[str, Any]:
+        """What :meth:`write_info` wrote; empty when it is not there yet."""
+        try:
+            data = json.loads(self.info_file.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """Keep what a reader needs to know besides the trials."""
+        write_atomically(self.info_file, json.dumps(info, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is either the old or the new one, whatever happens."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _nearest_run(path: Path) -> str:
+    parent = path if path.is_dir() else path.parent
+    runs = sorted(child.parent for child in parent.glob("*/run.yaml"))
+    return f"did you mean {runs[-1]}?" if runs else ""
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    versions = {"metanas": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    cores = os.cpu_count() or 1
+    return {"versions": versions, "machine": f"{platform.system()} {platform.machine()}, {cores} cores"}
+
+
+class Lease:
+    """The right to write into a run folder: one process at a time, given back by the system when it dies."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._lock = filelock.FileLock(str(folder.path / ".lock"))
+        self._owner = folder.path / ".owner.json"
+
+    def __enter__(self) -> Self:
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise StudyError(
+                "one process at a time works on a run", found=self._describe(), where=str(self._owner.parent),
+                remedy="wait for it, or stop it first",
+            ) from None  # fmt: skip
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        write_atomically(self._owner, json.dumps(owner))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _describe(self) -> str:
+        try:
+            owner = json.loads(self._owner.read_text(encoding="utf-8"))
+            return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+        except (OSError, ValueError, KeyError):
+            return "another process"

@@ -1,0 +1,81 @@
+"""Which architectures may be proposed: those that can be built for the data and meet the constraints."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.architecture import Architecture, CanonicalIds, Measures, Shape, ShapeError, broken_constraint
+from metanas.errors import ConstraintError, MetanasError
+from metanas.evaluator import Recipe
+from metanas.space import SearchSpace
+
+Row = npt.NDArray[np.int64]
+
+
+class Gate:
+    """Checks rows of a space for one data set, and remembers why rows were refused."""
+
+    def __init__(self, space: SearchSpace, input_shape: Shape, outputs: int) -> None:
+        self.space = space
+        self.input_shape = input_shape
+        self.outputs = outputs
+        self._ids = CanonicalIds(space)
+        self._refusals: Counter[str] = Counter()
+        self._last_shape_error: ShapeError | None = None
+        self._least: dict[str, float] = {}
+        self._passed = 0
+
+    def canonical_id(self, row: Row) -> str:
+        """The id of the row's network."""
+        return self._ids.of(row)
+
+    def refusal(self, row: Row) -> str:
+        """Why a row may not be proposed; empty when it may."""
+        reason = self._reason(row)
+        if reason:
+            self._refusals[reason] += 1
+        else:
+            self._passed += 1
+        return reason
+
+    def measures(self, row: Row) -> Measures:
+        """What its network costs. Raises ShapeError when there is none."""
+        architecture = Architecture(self.space, tuple(int(v) for v in row))
+        layers = architecture.layers(self.input_shape, self.outputs)
+        recipe = _recipe(architecture)
+        return Measures.of(layers, batch_size=recipe.batch_size, optimizer=recipe.optimizer)
+
+    def _reason(self, row: Row) -> str:
+        if not self.space.satisfies(row[None])[0]:
+            return next(c.text for c in self.space.constraints if not c.measures and not c.holds(row[None], self.space.decisions)[0])
+        try:
+            measures = self.measures(row)
+        except ShapeError as error:
+            self._last_shape_error = error
+            return "no network can be built"
+        for name, value in measures.to_json().items():
+            self._least[name] = min(value, self._least.get(name, value))
+        broken = broken_constraint(self.space, Architecture(self.space, tuple(int(v) for v in row)), measures)
+        return broken.text if broken else ""
+
+    def explain_nothing_left(self) -> MetanasError | None:
+        """The error for a search that found nothing to propose; None when all that could be proposed was."""
+        if self._passed:
+            return None
+        tried = sum(self._refusals.values())
+        if self._last_shape_error is not None and set(self._refusals) == {"no network can be built"}:
+            return self._last_shape_error
+        reasons = "; ".join(f"{count} broke {text!r}" for text, count in self._refusals.most_common(3))
+        least = ", ".join(f"{name} {value:,.0f}" for name, value in self._least.items())
+        return ConstraintError(
+            "some network of the space must meet the constraints", found=f"none of {tried:,} tried ({reasons})",
+            remedy=f"relax them; the smallest values seen were {least}" if least else "relax them",
+            where=f"space {self.space.name}",
+        )  # fmt: skip
+
+
+def _recipe(architecture: Architecture) -> Recipe:
+    return Recipe.from_mapping(architecture.recipe, allow_python=True)

@@ -1,0 +1,54 @@
+"""What a search tells while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from metanas.trial import EpochReport, Result, TrialRecord
+
+
+class Listener:
+    """Hears what happens; each method does nothing until overridden. Called from the search's own thread."""
+
+    def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
+        """The search begins or goes on, with ``known`` evaluations done before."""
+
+    def trial_started(self, record: TrialRecord, worker: str) -> None:
+        """A worker has begun a trial."""
+
+    def trial_reported(self, record: TrialRecord, report: EpochReport) -> None:
+        """A trial has done an epoch."""
+
+    def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
+        """A trial has ended; ``best`` is the best so far."""
+
+    def draining(self, running: int) -> None:
+        """The search was asked to stop, and waits for what runs."""
+
+    def final_started(self, record: TrialRecord, epochs: int) -> None:
+        """The best network is being trained for good."""
+
+    def final_reported(self, report: EpochReport) -> None:
+        """It has done an epoch."""
+
+    def final_ended(self, result: Result) -> None:
+        """It is trained and tested."""
+
+
+class Log:
+    """The run folder's log: a JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append an event. A log that cannot be written stops no search."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, default=str)
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError:
+            pass

@@ -1,0 +1,137 @@
+"""What a search gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metanas.architecture import Architecture
+from metanas.data import Preparation
+from metanas.errors import StudyError
+from metanas.study._folder import RunFolder
+from metanas.study._loop import read_final
+from metanas.study._session import read_run
+from metanas.trial import TrialRecord, best_trial, pareto_front
+
+if TYPE_CHECKING:
+    import optuna
+
+    from metanas.network import Network
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search, read from its run folder."""
+
+    folder: RunFolder
+    """Where everything lies."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> SearchResult:
+        """The result in a run folder.
+
+        Raises
+        ------
+        StudyError
+            If the folder holds no run.
+        """
+        return cls(RunFolder.open(Path(path)))
+
+    @cached_property
+    def _run(self) -> Any:
+        return read_run(self.folder)
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study, as Optuna knows it."""
+        study: optuna.Study = self._run[2].study
+        return study
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials, by number."""
+        return [record for _, record in sorted(self._run[2].records.items())]
+
+    @property
+    def objectives(self) -> tuple[tuple[str, str], ...]:
+        """Name and direction of each objective."""
+        objectives: tuple[tuple[str, str], ...] = self._run[2].objectives
+        return objectives
+
+    @property
+    def best(self) -> TrialRecord:
+        """The best trial; of several objectives, the best by the first.
+
+        Raises
+        ------
+        StudyError
+            If no trial has a value yet.
+        """
+        best = best_trial(self.trials, [direction for _, direction in self.objectives])
+        if best is None:
+            raise StudyError("some trial must have succeeded", found="none", where=str(self.folder.path))
+        return best
+
+    @property
+    def pareto(self) -> list[TrialRecord]:
+        """The trials that no other beats in every objective."""
+        valued = [t for t in self.trials if t.values is not None]
+        front = pareto_front([t.values for t in valued], [direction for _, direction in self.objectives]) if valued else []
+        return [valued[index] for index in front]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The best architecture."""
+        return Architecture.from_values(self._run[1], self.best.decisions)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Of the final network: ``test_…`` on the test split, and its costs; empty before the final training."""
+        final = read_final(self.folder)
+        return final.metrics if final else {}
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """How raw samples become the network's input."""
+        return Preparation.from_json(json.loads(self._artefact("preparation.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network, on the CPU, ready to predict."""
+        from safetensors.torch import load_file
+
+        from metanas.network import build_network
+
+        data = json.loads(self._artefact("architecture.json").read_text(encoding="utf-8"))
+        architecture = Architecture.from_values(self._run[1], data["decisions"])
+        outputs = len(self.preparation.classes) or 1
+        network = build_network(architecture.layers(self.preparation.input_shape, outputs))
+        network.load_state_dict(load_file(self._artefact("weights.safetensors")))
+        return network.eval()
+
+    def predict(self, samples: Any) -> np.ndarray[Any, Any]:
+        """Class names, or values, ``(n,)``, for raw samples: images as an array, table rows as mappings by column."""
+        import torch
+
+        rows = isinstance(samples, Sequence) and bool(samples) and isinstance(samples[0], Mapping)
+        prepared = self.preparation.transform_rows(samples) if rows else self.preparation.transform(samples)
+        with torch.inference_mode():
+            outputs = self.network(torch.from_numpy(np.ascontiguousarray(prepared)))
+        if not self.preparation.classes:
+            return np.asarray(outputs[:, 0].numpy())
+        return np.asarray(self.preparation.classes)[outputs.argmax(1).numpy()]
+
+    def _artefact(self, name: str) -> Path:
+        path = self.folder.best / name
+        if not path.is_file():
+            raise StudyError(
+                "the search must have finished", found=f"no {path.name}", where=str(self.folder.path),
+                remedy=f"finish it with: metanas resume {self.folder.path}",
+            )  # fmt: skip
+        return path

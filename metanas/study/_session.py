@@ -1,0 +1,300 @@
+"""From a run file to a search: everything is checked before a folder is made or a worker starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from metanas._rng import generator
+from metanas.data import BUILTIN_NAMES, Dataset, Preparation, Splits, fit_preparation, load_dataset, split
+from metanas.errors import MetanasError, StudyError
+from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems
+from metanas.space import SearchSpace, find_space, load_space
+from metanas.study._folder import Lease, RunFolder, environment
+from metanas.study._gate import Gate
+from metanas.study._listener import Listener
+from metanas.study._loop import Ending, Search
+from metanas.study._proposer import make_proposer
+from metanas.study._run_file import Objective, RunFile, read_run_file
+from metanas.study._storage import disk_errors, open_storage
+from metanas.study._trials import Trials
+from metanas.trial import Result
+from metanas.worker import make_engine, plan_slots
+
+_MEMORY_SHARE = 0.8
+"""Part of the free memory that workers on the CPU may count on together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run file with all that it names, loaded and checked."""
+
+    run: RunFile
+    space: SearchSpace
+    dataset: Dataset
+    splits: Splits
+    preparation: Preparation
+    objectives: tuple[Objective, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured after each epoch: the objectives, the task's default metric and the loss."""
+        names = [name for name, _ in self.objectives]
+        return tuple(dict.fromkeys([*names, DEFAULT_METRIC[self.dataset.task], "loss"]))
+
+
+def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
+    """Load and check what a run file names.
+
+    Raises
+    ------
+    MetanasError
+        If the space or the data cannot be used, or do not suit each other or the objectives.
+    """
+    space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
+    dataset = load_dataset(run.data, base=run.base)
+    if space.input != dataset.kind:
+        raise MetanasError(
+            "the space and the data are of one kind", found=f"the space {space.name} for {space.input} data, and "
+            f"{dataset.name}, which is {_an(dataset.kind)} set", where=run.file,
+            remedy=f"choose a space with 'input: {dataset.kind}'",
+        )  # fmt: skip
+    objectives = run.objectives or _default_objective(dataset)
+    for name, _ in objectives:
+        if name not in COSTS and (
+            problem := metric_problem(name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python)
+        ):
+            raise problem
+    _check_recipe(run, space, allow_python)
+    if isinstance(run.evaluator, dict) and not allow_python:
+        raise MetanasError(
+            "an evaluator of your own runs only where Python code is allowed", found=run.evaluator["python"],
+            where=f"{run.file}: evaluator", remedy="pass --allow-python if you trust this code",
+        )  # fmt: skip
+    splits = split(dataset, seed=run.seed)
+    return Plan(
+        run=run, space=space, dataset=dataset, splits=splits, preparation=fit_preparation(dataset, splits.train),
+        objectives=objectives,
+    )  # fmt: skip
+
+
+def _an(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _default_objective(dataset: Dataset) -> tuple[Objective, ...]:
+    name = DEFAULT_METRIC[dataset.task]
+    return ((name, METRICS[name].direction),)
+
+
+def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
+    """Every setting is known and in range, whatever is decided: judged on the ends and options of each decision."""
+    rows = space.sample(32, generator(0, "recipe"))
+    rows = np.concatenate([rows, np.where(rows >= 0, 0, rows), np.where(rows >= 0, [d.size - 1 for d in space.decisions], rows)])
+    problems: dict[str, MetanasError] = {}
+    for row in rows:
+        for problem in recipe_problems(space.recipe_of(row), where=f"{run.file}: train", allow_python=allow_python):
+            problems.setdefault(problem.where, problem)
+    if problems:
+        raise MetanasError("\n".join(str(problem) for problem in problems.values()))
+
+
+# --- the run folder
+
+
+def create_run(planned: Plan, parent: Path) -> RunFolder:
+    """A run folder that holds all that a resume needs."""
+    run = planned.run
+    folder = RunFolder.create(parent, run.name)
+    with disk_errors(folder.path):
+        folder.space_file.write_text(planned.space.text, encoding="utf-8")
+        folder.run_file.write_text(yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        dataset, splits = planned.dataset, planned.splits
+        folder.write_info(
+            environment()
+            | {
+                "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "seed": run.seed,
+                "run_file": run.file,
+                "space": run.space,
+                "study": study_name(folder),
+                "data": {
+                    "name": dataset.name,
+                    "kind": dataset.kind,
+                    "task": dataset.task,
+                    "outputs": dataset.n_outputs,
+                    "shape": list(planned.preparation.input_shape),
+                    "samples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+                    "fingerprint": dataset.fingerprint,
+                },
+            }
+        )
+    return folder
+
+
+def study_name(folder: RunFolder) -> str:
+    """Name of the study in its storage: the run folder's."""
+    return folder.path.resolve().name
+
+
+def resolved(planned: Plan) -> dict[str, Any]:
+    """The run file with every default filled in and every path absolute. No password is written."""
+    run = planned.run
+    objective: dict[str, list[str]] = {}
+    for name, direction in planned.objectives:
+        objective.setdefault(direction, []).append(name)
+    search = {
+        "strategy": {run.strategy: dict(run.strategy_options)} if run.strategy_options else run.strategy,
+        "trials": run.trials, "time": run.time, "target": run.target, "seed": run.seed, "retries": run.retries,
+        "max_memory": run.max_memory,
+    }  # fmt: skip
+    rungs = list(run.rungs)
+    return {
+        "name": run.name,
+        "space": "space.yaml",
+        "data": _absolute(run.data, run.base),
+        "objective": objective,
+        "constraints": [text for text, _, _ in run.constraints],
+        "search": {key: value for key, value in search.items() if value is not None},
+        "fidelity": {"epochs": rungs if len(rungs) > 1 else rungs[0]},
+        "train": run.train,
+        "workers": run.workers if run.engine == "local" else {"engine": run.engine, "count": run.workers},
+        "storage": "default" if run.storage is None else re.sub(r"//([^:@/]*):[^@/]*@", r"//\1@", run.storage),
+        "evaluator": run.evaluator,
+    }
+
+
+def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+    if isinstance(data, str):
+        return data if data in BUILTIN_NAMES else os.path.abspath(base / data)
+    return {k: os.path.abspath(base / v) if k in ("table", "images", "arrays") and isinstance(v, str) else v for k, v in data.items()}
+
+
+# --- a session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a session ended."""
+
+    ending: Ending
+    """Why it stopped proposing."""
+    final: Result | None
+    """The final training, when there was one."""
+
+
+def run_session(
+    folder: RunFolder,
+    *,
+    sets: Sequence[str] = (),
+    storage: str | None = None,
+    listener: Listener | None = None,
+    allow_python: bool = False,
+    on_search: Any = None,
+) -> Outcome:
+    """Search in a run folder, from its start or from where it stopped, until a limit is reached.
+
+    ``sets`` override the folder's run file, for this session and later ones; ``storage`` its storage URL, for this
+    session alone. ``on_search`` is called with the :class:`Search` before it begins.
+
+    Raises
+    ------
+    MetanasError
+        If another process works on the run, its data changed, its study cannot be read, or the search cannot go on.
+    """
+    with Lease(folder), disk_errors(folder.path):
+        run = read_run_file(folder.run_file, sets=sets)
+        planned = plan(run, allow_python=allow_python)
+        _same_data(folder, planned)
+        if sets:
+            folder.run_file.write_text(yaml.safe_dump(resolved(planned), sort_keys=False), encoding="utf-8")
+        name = folder.read_info().get("study", study_name(folder))
+        trials = Trials(open_storage(folder.journal, storage or run.storage), name, planned.space, planned.objectives)
+        gate = Gate(planned.space, planned.preparation.input_shape, planned.dataset.n_outputs)
+        proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
+        slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
+        setup = _setup(planned, len(slots), allow_python)
+        engine = make_engine(run.engine, setup, slots, folder.workers)
+        finished = False
+        try:
+            search = Search(run, folder, trials, gate, proposer, engine, listener=listener or Listener())
+            if on_search is not None:
+                on_search(search)
+            ending = search.search()
+            final = None
+            if ending is not Ending.INTERRUPTED and run.evaluator == "train":
+                final = search.train_best()
+                ending = ending if final is not None or search.best() is None else Ending.INTERRUPTED
+            finished = True
+        finally:
+            engine.close(kill=not finished)
+        return Outcome(ending=ending, final=final)
+
+
+def _same_data(folder: RunFolder, planned: Plan) -> None:
+    expected = folder.read_info().get("data", {}).get("fingerprint")
+    if expected and planned.dataset.fingerprint != expected:
+        raise StudyError(
+            "the data must stay as they were when the search began",
+            found=f"fingerprint {planned.dataset.fingerprint[:12]} instead of {expected[:12]}",
+            remedy="restore the data, or start a new search", where=planned.dataset.name,
+        )  # fmt: skip
+
+
+def _setup(planned: Plan, workers: int, allow_python: bool) -> dict[str, Any]:
+    """All that a worker needs, as JSON values."""
+    run = planned.run
+    _, text = find_space(run.space, base=run.base)
+    limit = run.max_memory or _free_memory(workers)
+    setup = {
+        "evaluator": run.evaluator,
+        "allow_python": allow_python,
+        "space": {"text": text, "file": run.space, "train": run.train},
+        "data": {"spec": run.data, "base": str(run.base), "fingerprint": planned.dataset.fingerprint},
+        "seed": run.seed,
+        "metrics": list(planned.metrics),
+        "memory_limit": limit,
+    }
+    return dict(json.loads(json.dumps(setup)))
+
+
+def _free_memory(workers: int) -> int | None:
+    """Bytes of main memory for each worker; None where the system does not tell."""
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES")
+        return int(_MEMORY_SHARE * pages * os.sysconf("SC_PAGE_SIZE") / workers)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile, SearchSpace, Trials]:
+    """What a run folder holds, read while a search may be writing it. Nothing is changed.
+
+    Raises
+    ------
+    MetanasError
+        If the study cannot be read.
+    """
+    run = read_run_file(folder.run_file)
+    space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
+    opened = open_storage(folder.journal, storage or run.storage, read_only=True)
+    name = folder.read_info().get("study", study_name(folder))
+    try:
+        trials = Trials(opened, name, space, run.objectives, read_only=True)
+    except KeyError:
+        raise StudyError(
+            "the storage must hold the run's study", found=f"none called {name}", where=str(folder.path),
+            remedy="start the search with 'metanas resume'",
+        ) from None  # fmt: skip
+    return run, space, trials
+
+

@@ -1,0 +1,91 @@
+"""Names of strategies, as a run file has them -> strategies and Optuna's samplers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from metanas.controller import Evolution, LocalSearch, RandomSearch, Strategy
+from metanas.errors import MetanasError
+from metanas.space import SearchSpace, did_you_mean
+
+if TYPE_CHECKING:
+    import optuna
+
+STRATEGIES: Mapping[str, type[Strategy]] = {"random": RandomSearch, "evolution": Evolution, "local": LocalSearch}
+SAMPLERS: Mapping[str, str] = {
+    "random": "RandomSampler",
+    "tpe": "TPESampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "qmc": "QMCSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "brute_force": "BruteForceSampler",
+    "grid": "GridSampler",
+}
+"""Name behind ``optuna:`` -> class in ``optuna.samplers``."""
+
+_GRID = 1_000_000
+
+
+def strategy_names() -> list[str]:
+    """All names that ``search.strategy`` takes."""
+    return [*STRATEGIES, *(f"optuna:{name}" for name in SAMPLERS)]
+
+
+def strategy_problem(name: str, options: Mapping[str, Any]) -> MetanasError | None:
+    """What keeps ``name`` with ``options`` from being a strategy, if anything. Loads no Optuna."""
+    if name not in strategy_names():
+        return MetanasError(f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names()))
+    if name not in STRATEGIES:
+        return None
+    known = [each.name for each in dataclasses.fields(STRATEGIES[name])]
+    for key, value in options.items():
+        if key not in known:
+            return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
+        if isinstance(value, bool) or not isinstance(value, int):
+            return MetanasError(f"{name}.{key} is a whole number", found=repr(value))
+    try:
+        STRATEGIES[name](**options)
+    except MetanasError as error:
+        return error
+    return None
+
+
+def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:
+    """The Optuna sampler behind ``optuna:name``.
+
+    Raises
+    ------
+    MetanasError
+        If it does not take the options, needs a package that is missing, or does not suit the space.
+    """
+    import optuna
+
+    short = name.removeprefix("optuna:")
+    kind = getattr(optuna.samplers, SAMPLERS[short])
+    arguments = dict(options)
+    if short == "grid":
+        arguments["search_space"] = _grid(space)
+    try:
+        return kind(seed=seed, **arguments)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise MetanasError(
+            f"optuna.samplers.{SAMPLERS[short]} must take the settings", found=str(error), where="search.strategy"
+        ) from error
+    except ImportError as error:
+        raise MetanasError(
+            f"the sampler {short} needs a package that is not installed", found=str(error), where="search.strategy",
+            remedy="install it with: pip install 'optuna[optional]'",
+        ) from error  # fmt: skip
+
+
+def _grid(space: SearchSpace) -> dict[str, list[Any]]:
+    if space.size is None or space.size > _GRID or any(d.kind == "float" for d in space.decisions):
+        raise MetanasError(
+            f"a grid needs a space of choices with at most {_GRID:,} rows", found=f"{space.name} with {space.size}",
+            where="search.strategy", remedy="use another strategy, such as evolution",
+        )  # fmt: skip
+    return {decision.name: list(decision.values) for decision in space.decisions}

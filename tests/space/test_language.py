@@ -1,0 +1,245 @@
+"""The forms of the language: pairs of spellings that agree, names of decisions, conditions, counts known by hand."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metanas.architecture import Architecture
+from metanas.space import SearchSpace, builtin_spaces, load_space, parse_space_text
+
+BLOCKS = """
+blocks:
+  cell: {relu_conv_bn: {kernel: {choice: [1, 3]}}}
+  pair: [{choice: {a: relu, b: bn}}, {optional: se}]
+"""
+
+
+def space_of(network: str, head: str = BLOCKS) -> SearchSpace:
+    return parse_space_text(f"space: s\ninput: image\n{head}\nnetwork: {network}\n")
+
+
+def networks(space: SearchSpace) -> Counter[str]:
+    """How many rows denote each network."""
+    return Counter(Architecture(space, tuple(row)).canonical_id for row in space.rows(3000).tolist())
+
+
+def names(space: SearchSpace) -> list[str]:
+    return [decision.name for decision in space.decisions]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[{repeat: cell, times: 3}, head]", "[cell, cell, cell, head]"),
+        ("[{repeat: cell, times: 3, share: true}, head]", "[cell, cell, cell, head]"),
+        ("[{repeat: cell, times: 0}, head]", "[head]"),
+        ("[{repeat: relu, times: {choice: [0, 1, 2]}}, head]", "[{choice: {n: [], o: relu, t: [relu, relu]}}, head]"),
+        ("[{repeat: {new: cell}, times: 2, share: false}, head]", "[{new: cell}, {new: cell}, head]"),
+        (
+            "[{repeat: {conv: {kernel: {choice: [1, 3]}}}, times: 2, share: false}, head]",
+            "[{conv: {kernel: {choice: [1, 3]}}}, {conv: {kernel: {choice: [1, 3]}}}, head]",
+        ),
+        (
+            "[{repeat: [{conv: {out: 4}}, relu], times: 2, first: {stride: 2}}, head]",
+            "[{conv: {out: 4, stride: 2}}, relu, {conv: {out: 4}}, relu, head]",
+        ),
+        ("[{repeat: relu, times: {int: [1, 3]}}, head]", "[{repeat: relu, times: {choice: [1, 2, 3]}}, head]"),
+        ("[{optional: bn}, head]", "[{choice: [identity, bn]}, head]"),
+        ("[{optional: [bn, relu]}, head]", "[{choice: {nothing: [], both: [bn, relu]}}, head]"),
+        ("[{choice: {a: relu, b: bn}}, head]", "[{choice: [relu, bn]}, head]"),
+        ("[{residual: bn}, head]", "[{parallel: [identity, bn], merge: sum}, head]"),
+        ("[{residual: cell}, cell, head]", "[{parallel: [cell, identity], merge: sum}, cell, head]"),
+        ("[{parallel: [bn, relu]}, head]", "[{parallel: [bn, relu], merge: sum}, head]"),
+        ("[[relu, [bn]], [], head]", "[relu, bn, identity, head]"),
+        ("[relu, head]", "[{act: {kind: relu}}, head]"),
+        ("[{relu: }, {head: {}}]", "[relu, head]"),
+        ("[{graph: {nodes: 2, every_edge: bn}}, head]", "[bn, head]"),
+        ("[{graph: {nodes: [a, b], edges: {a->b: cell}}}, head]", "[cell, head]"),
+        (
+            "[{graph: {nodes: 3, every_edge: {choice: [none, bn]}}}, head]",
+            "[{graph: {nodes: [x, y, z], edges: {x->y: {choice: [none, bn]}, y->z: {choice: [none, bn]},"
+            " 'x -> z': {choice: [none, bn]}}}}, head]",
+        ),
+        (
+            "[{graph: {nodes: 3, every_edge: optional}}, head]",
+            "[{graph: {nodes: 3, every_edge: {choice: [none, identity]}}}, head]",
+        ),
+        (
+            "[{graph: {nodes: 3, every_edge: {optional: bn}, merge: mean}}, head]",
+            "[{graph: {nodes: 3, every_edge: {choice: [none, bn]}, merge: mean}}, head]",
+        ),
+        ("[{graph: {nodes: 3, every_edge: bn, edges: {0->2: none}}}, head]", "[bn, bn, head]"),
+        ("[{conv: {out: {int: [4, 8], step: 2}}}, head]", "[{conv: {out: {choice: [4, 6, 8]}}}, head]"),
+        ("[cell, {repeat: cell, times: 1}, head]", "[{repeat: cell, times: 2}, head]"),
+        ("[{new: pair}, head]", "[pair, head]"),
+    ],
+)
+def test_two_spellings_agree(one: str, other: str) -> None:
+    a, b = space_of(one), space_of(other)
+    assert a.size == b.size
+    assert networks(a) == networks(b)
+
+
+def test_activations_and_act_are_the_same_computation() -> None:
+    assert set(networks(space_of("[{act: {kind: {choice: [relu, gelu]}}}, head]"))) == set(
+        networks(space_of("[{choice: [relu, gelu]}, head]"))
+    )
+
+
+def test_a_name_is_shared_and_new_is_not() -> None:
+    assert space_of("[cell, cell, head]").size == 2
+    assert space_of("[{new: cell}, {new: cell}, head]").size == 4
+    assert space_of("[cell, {new: cell}, cell, head]").size == 4
+    assert space_of("[{repeat: {new: cell}, times: 3}, head]").size == 2
+    assert space_of("[{repeat: {new: cell}, times: 3, share: false}, head]").size == 8
+    # 'share: false' numbers the places inside; a name still stands for the one block.
+    assert space_of("[{repeat: cell, times: 3, share: false}, head]").size == 2
+
+
+def test_let_values_are_one_decision() -> None:
+    head = "let: {w: {choice: [4, 8]}, v: '$w * 2'}"
+    space = space_of("[{conv: {out: $w}}, {conv: {out: '$w + 1'}}, {conv: {out: '$v // 3'}}, head]", head)
+    assert names(space) == ["w"]
+    outs = {tuple(n.parameters["out"] for n in Architecture(space, (k,)).graph.nodes[1:4]) for k in (0, 1)}
+    assert outs == {(4, 5, 2), (8, 9, 5)}
+
+
+def test_arithmetic_for_a_whole_number_is_rounded() -> None:
+    space = space_of("[{conv: {out: '16 * $w'}}, {dropout: {rate: '$w / 4'}}, head]", "let: {w: {choice: [0.75, 1.3]}}")
+    first, second = (Architecture(space, (k,)).graph.nodes for k in (0, 1))
+    assert (first[1].parameters["out"], second[1].parameters["out"]) == (12, 21)
+    assert second[2].parameters["rate"] == pytest.approx(0.325)
+
+
+def test_flags_and_texts_pass_through_let() -> None:
+    space = space_of(
+        "[{mbconv: {se: 'not $s', act: $a, out: '4 * $s + 4'}}, head]", "let: {s: {choice: [true, false]}, a: {choice: [relu, gelu]}}"
+    )
+    found = [Architecture(space, tuple(row)).graph.nodes[1].parameters for row in space.rows(9).tolist()]
+    assert {(p["se"], p["act"], p["out"]) for p in found} == {
+        (False, "relu", 8), (False, "gelu", 8), (True, "relu", 4), (True, "gelu", 4)
+    }  # fmt: skip
+
+
+def test_first_takes_value_expressions_and_only_the_first_copy() -> None:
+    space = space_of(
+        "[{id: s, repeat: {conv: {out: 4, kernel: {choice: [1, 3]}}}, times: 3, first: {stride: {choice: [1, 2]}}}, head]", ""
+    )
+    assert space.size == 4
+    strides = {tuple(n.parameters["stride"] for n in Architecture(space, tuple(r)).graph.nodes[1:4]) for r in space.rows(9)}
+    assert strides == {(1, 1, 1), (2, 1, 1)}
+
+
+def test_first_reaches_through_choices_and_blocks() -> None:
+    space = space_of(
+        "[{repeat: {choice: {one: conv, two: [relu, {new: body}]}}, times: 2, first: {stride: 2}}, head]",
+        "blocks: {body: {conv_bn: {kernel: 1}}}",
+    )
+    for row in space.rows(9):
+        convs = [n for n in Architecture(space, tuple(row)).graph.nodes if n.op.startswith("conv")]
+        assert [n.parameters["stride"] for n in convs] == [2, 1]
+
+
+@pytest.mark.parametrize(("depth", "size"), [(1, 1), (2, 2), (3, 5), (4, 26), (5, 677), (6, 458330)])
+def test_a_grammar_counts_as_by_hand(depth: int, size: int) -> None:
+    """Trees of depth at most n: t(1) = 1, t(n) = 1 + t(n - 1)^2."""
+    space = space_of(
+        "[{new: tree}, head]",
+        f"blocks: {{tree: {{depth: {depth}, choice: {{leaf: relu, fork: [{{new: tree}}, {{new: tree}}]}}}}}}",
+    )
+    assert space.size == size
+
+
+def test_recursion_through_an_optional_and_through_two_blocks() -> None:
+    assert space_of("[{new: b}, head]", "blocks: {b: {depth: 4, optional: [relu, {new: b}]}}").size == 4 + 1 - 1
+    space = space_of(
+        "[{new: p}, head]",
+        "blocks:\n  p: {depth: 2, choice: {end: relu, more: {new: q}}}\n  q: {depth: 2, choice: {end: bn, more: {new: p}}}",
+    )
+    # p > q > p > end: past depth 2 of p the option 'more' that leads to q, and so to p, is gone.
+    assert space.size == 1 + 1 + 1
+
+
+def test_a_shared_block_in_a_recursion_has_options_that_fit() -> None:
+    """One place reached at two depths offers two sets of options: they are two decisions."""
+    space = space_of(
+        "[{new: a}, b, head]",
+        "blocks:\n  a: {depth: 2, choice: {leaf: relu, wrap: c}}\n  c: [bn, {new: a}]\n  b: {choice: {x: {new: a}, y: bn}}",
+    )
+    for row in space.rows(100):
+        architecture = Architecture(space, tuple(row))
+        assert len(architecture.graph.nodes) >= 3
+    assert len(set(networks(space))) > 1
+    assert len(space.rows(100)) == space.size
+
+
+def test_names_are_readable_and_unique() -> None:
+    mobile = load_space("mobile")
+    assert mobile.decisions[0].name == "width"
+    assert {"stage1.times", "stage1.1.kernel", "stage1.2.se", "stage5.4.expand"} <= set(names(mobile))
+    assert names(load_space("nasbench201")) == ["cell.0->1", "cell.0->2", "cell.1->2", "cell.0->3", "cell.1->3", "cell.2->3"]
+    for name in builtin_spaces():
+        found = names(load_space(name))
+        assert len(found) == len(set(found))
+        assert all(found)
+    clash = space_of("[{id: a, choice: [relu, bn]}, {id: a, choice: [relu, bn]}, {choice: [relu, bn]}, {choice: [relu, bn]}, head]")
+    assert names(clash) == ["a", "a_2", "choice", "choice_2"]
+
+
+class Reading:
+    """A sequence that notes which columns are read."""
+
+    def __init__(self, values: Sequence[Any], seen: set[int]) -> None:
+        self.values, self.seen = values, seen
+
+    def __getitem__(self, column: int) -> Any:
+        self.seen.add(column)
+        return self.values[column]
+
+
+@pytest.mark.parametrize("space", [*map(load_space, builtin_spaces()), space_of(
+    "[{new: m}, {repeat: pair, times: {int: [0, 2]}}, {choice: {p: pair, n: {conv: {out: $w, kernel: $k}}, q: {conv: {out: $k}}}}, head]",
+    "let: {w: {choice: [4, 8]}, k: {choice: [1, 3]}}" + BLOCKS
+    + "  m: {depth: 3, choice: {leaf: cell, two: [{new: m}, {new: m}], r: {residual: {new: m}}}}",
+)], ids=lambda space: space.name)  # fmt: skip
+def test_active_decisions_are_those_that_the_network_reads(space: SearchSpace) -> None:
+    from metanas.architecture._graph import expand
+
+    cuts = {k for k, d in enumerate(space.decisions) if "none" in d.values and "->" in d.name}
+    for row in space.sample(100, np.random.default_rng(0)):
+        seen: set[int] = set()
+        expand(space.template, Reading(row, seen), Reading(space.choices(row), seen))  # type: ignore[arg-type]
+        active = {k for k in np.flatnonzero(row >= 0).tolist() if space.decisions[k].part == "network"}
+        assert seen | cuts == active | cuts
+
+
+def test_a_decision_comes_after_those_of_its_condition() -> None:
+    for name in builtin_spaces():
+        for column, decision in enumerate(load_space(name).decisions):
+            assert all(parent < column for clause in decision.when for parent, _ in clause)
+
+
+def test_training_settings_are_decisions_of_the_recipe() -> None:
+    space = space_of(
+        "[{conv: {out: $w}}, head]\ntrain: {lr: {float: [1e-4, 1e-1], log: true}, epochs: 3, batch: '$w * 8'}",
+        "let: {w: {choice: [4, 8]}}",
+    )
+    assert names(space) == ["w", "train.lr"]
+    assert [d.part for d in space.decisions] == ["network", "train"]
+    row = space.to_row({"w": 8, "train.lr": 0.01})
+    recipe = space.recipe_of(row)
+    assert recipe["lr"] == pytest.approx(0.01, rel=0.01)
+    assert (recipe["epochs"], recipe["batch"]) == (3, 64)
+
+
+@pytest.mark.parametrize("name", builtin_spaces())
+def test_shipped_spaces_load_and_say_what_they_are(name: str) -> None:
+    space = load_space(name)
+    assert space.name == name
+    assert len(space.about) > 20
+    assert space.source
+    assert space.size
+    assert space.size > 1000
