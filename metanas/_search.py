@@ -20,7 +20,6 @@ from metanas.report import (
     DataSummary,
     DecisionSummary,
     RunSummary,
-    draw_architecture,
     render_report,
 )
 from metanas.study import (
@@ -231,7 +230,10 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
 
 def _drawings(space: Any, records: Sequence[Any], run: RunFile, data: Mapping[str, Any]) -> dict[str, str]:
     from metanas.architecture import Architecture
-
+    try:
+        from metanas.report import draw_architecture
+    except ImportError:
+        return {}
     directions = [direction for _, direction in run.objectives]
     drawings: dict[str, str] = {}
     left = [record for record in records if record.duplicate_of is None]

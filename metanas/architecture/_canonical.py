@@ -190,11 +190,10 @@ class _Search:
     def name(self, signature: Sequence[Any]) -> str:
         """The least text among the orders that refine ``signature``, a value for each instance."""
         colours = self.refined(signature)
-        alike = _repeated(colours)
+        while (alike := _repeated(colours)) and all(self.twins(alike[0], v) for v in alike[1:]):
+            colours = self.refined(_apart(colours, alike[0]))
         if not alike:
             return self.leaf(colours)
-        if all(self.twins(alike[0], v) for v in alike[1:]):
-            return self.name(_apart(colours, alike[0]))
         texts: list[str] = []
         seen: set[str] = set()
         for v in alike:

@@ -120,24 +120,24 @@ class Walk(ABC, Generic[V]):
     def _cell(self, template: Cell, x: V) -> V | None:
         arriving: list[list[V | None]] = [[] for _ in template.nodes]
         values: list[V | None] = [x]
-
-        def finish(last: int) -> None:
-            for node in range(len(values), last + 1):
-                site = f"{template.site}.{template.nodes[node]}" if template.site else f"node_{template.nodes[node]}"
-                values.append(self._merged(template.merge, arriving[node], site))
-
         for source, target, edge in template.edges:
-            finish(source)  # edges are ordered by target, so all that arrives there is known
+            while len(values) < target:  # edges are ordered by target, so all that arrives at earlier nodes is known
+                values.append(self._node(template, len(values), arriving))
             arriving[target].append(self.value(edge, values[source]))
-        finish(len(template.nodes) - 1)
+        while len(values) < len(arriving):
+            values.append(self._node(template, len(values), arriving))
         return values[-1]
+
+    def _node(self, template: Cell, node: int, arriving: Sequence[Sequence[V | None]]) -> V | None:
+        site = f"{template.site}.{template.nodes[node]}" if template.site else f"node_{template.nodes[node]}"
+        return self._merged(template.merge, arriving[node], site)
 
     def _merged(self, kind: str, values: Sequence[V | None], site: str) -> V | None:
         present = [value for value in values if value is not None]
-        if len(present) <= 1:
-            return present[0] if present else None
+        if len(present) > 1:
+            return self.merge(kind, present, site)
         # A residual without its body, or without its input, is no residual.
-        return self.merge(kind, present, site)
+        return present[0] if present else None
 
 
 class _Expansion(Walk[int]):

@@ -13,7 +13,7 @@ import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,15 +35,17 @@ from metanas.space import (
 )
 
 _MAX_REMEMBERED = 100_000
-"""Networks remembered of one part of the space."""
+"""Entries of one memory; it starts anew when full."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 Key = tuple[int, ...]
 """What a row holds at some columns."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Filling:
+class _Filling(NamedTuple):
     """A row and its values."""
 
     row: list[int]
@@ -57,8 +59,7 @@ class _Filling:
         return tuple([row[column] for column in columns])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
+class _Piece(NamedTuple):
     instances: Instances
     name: str
 
@@ -89,6 +90,7 @@ class CanonicalIds:
         self._labels = _Labels()
         self._parts: dict[int, _Part] = {}  # by shape
         self._part_of: dict[int, _Part] = {}  # by template
+        self._graphs: dict[Instances, _Series] = {}
         self._pieces: dict[Instances, _Piece] = {}
 
     def of(self, row: npt.NDArray[np.int64]) -> str:
@@ -106,11 +108,11 @@ class CanonicalIds:
         """A template in series position; None when it cuts the network."""
         part = self._part(template)
         key = filling.at(part.columns)
-        if key not in part.known:
-            if len(part.known) >= _MAX_REMEMBERED:
-                part.known.clear()
-            part.known[key] = self._new_series(template, filling)
-        return part.known[key]
+        if key in part.known:
+            return part.known[key]
+        series = self._new_series(template, filling)
+        _remember(part.known, key, series)
+        return series
 
     def _part(self, template: Template) -> _Part:
         part = self._part_of.get(id(template))
@@ -129,10 +131,7 @@ class CanonicalIds:
                 return self._joined(chosen_copies(template, filling.choices), filling)
             case _:
                 graph = _Dissolved(filling, self._labels).graph(template)
-                if graph is None:
-                    return None
-                pieces, factor = split(graph)
-                return _Series(tuple([self._named(piece) for piece in pieces]), factor)
+                return None if graph is None else self._split(graph)
 
     def _joined(self, items: Sequence[Template], filling: _Filling) -> _Series | None:
         pieces: list[_Piece] = []
@@ -154,14 +153,26 @@ class CanonicalIds:
             factor *= series.factor
         return _Series(tuple(pieces), factor)
 
+    def _split(self, graph: Instances) -> _Series:
+        series = self._graphs.get(graph)
+        if series is None:
+            pieces, factor = split(graph)
+            series = _Series(tuple([self._named(piece) for piece in pieces]), factor)
+            _remember(self._graphs, graph, series)
+        return series
+
     def _named(self, instances: Instances) -> _Piece:
         piece = self._pieces.get(instances)
         if piece is None:
-            if len(self._pieces) >= _MAX_REMEMBERED:
-                self._pieces.clear()
-            name = hashlib.sha256(canonical_name(instances).encode()).hexdigest()[:32]
-            piece = self._pieces[instances] = _Piece(instances, name)
+            piece = _Piece(instances, hashlib.sha256(canonical_name(instances).encode()).hexdigest()[:32])
+            _remember(self._pieces, instances, piece)
         return piece
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= _MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 class _Dissolved(Walk[Multiset]):
@@ -223,7 +234,8 @@ class _Labels:
         key = filling.at(columns) if columns else ()
         label = known.get(key)
         if label is None:
-            label = known[key] = _label(template, filling.choices)
+            label = _label(template, filling.choices)
+            _remember(known, key, label)
         return label
 
 

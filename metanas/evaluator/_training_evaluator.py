@@ -128,7 +128,7 @@ class TrainingEvaluator:
             seed=job.seed,
             report=send,
             target_scale=self._target_scale,
-            augment=augmentation(recipe.augment, self.preparation),
+            augment=augmentation(recipe.augment_for(job.epochs), self.preparation),
             allow_python=self.allow_python,
         )
 

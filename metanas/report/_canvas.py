@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib
@@ -70,6 +71,8 @@ class TextMark:
     bold: bool = False
     colour: str = INK
     align: Literal["left", "center", "right"] = "center"
+    on_line: bool = False
+    """Whether it stands on a line, which is then hidden behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def moved(mark: Mark, dx: float, dy: float) -> Mark:
     match mark:
         case BoxMark(x, y, width, height, fill, edge, radius, dashed, lines):
             return BoxMark(x + dx, y + dy, width, height, fill, edge, radius, dashed, lines)
-        case TextMark(x, y, text, size, bold, colour, align):
-            return TextMark(x + dx, y + dy, text, size, bold, colour, align)
+        case TextMark(x, y, text, size, bold, colour, align, on_line):
+            return TextMark(x + dx, y + dy, text, size, bold, colour, align, on_line)
         case LineMark(points, head, curved):
             return LineMark(tuple((x + dx, y + dy) for x, y in points), head, curved)
 
@@ -158,6 +161,7 @@ def _text(mark: TextMark) -> Text:
     return Text(
         mark.x, mark.y + 0.36 * mark.size, shown, fontsize=mark.size, fontweight="bold" if mark.bold else "normal",
         color=mark.colour, ha=mark.align, va="baseline", clip_on=False,
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none"} if mark.on_line else None,
     )  # fmt: skip
 
 
@@ -185,7 +189,7 @@ def _course(line: LineMark) -> Path:
 
 def _curve(points: Sequence[tuple[float, float]]) -> Path:
     path, codes = [points[0]], [Path.MOVETO]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if abs(x0 - x1) < 0.01:
             path.append((x1, y1))
             codes.append(Path.LINETO)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from metanas.architecture import Architecture, OpGraph, OpNode, Shape, lower
 from metanas.report._canvas import Format, render
 from metanas.report._labels import MERGES, family, op_details
-from metanas.report._pieces import Piece, columns, graph, heading, lines_box, merge_mark, page, point, stack, times_group
+from metanas.report._pieces import (
+    Piece,
+    columns,
+    graph,
+    heading,
+    lines_box,
+    merge_mark,
+    page,
+    point,
+    stack,
+    times_group,
+)
 
 _MAX_PERIOD = 64
 """Longest repeated run of parts that is looked for."""
@@ -117,7 +129,7 @@ def _parts(network: OpGraph, shapes: Mapping[int, str]) -> list[_Part]:
         if reach <= index:
             cuts.append(index)
     parts = []
-    for before, cut in zip(cuts, cuts[1:], strict=False):
+    for before, cut in pairwise(cuts):
         inside = range(before + 1, cut + 1)
         edges = tuple((source - before - 1, i - before - 1) for i in inside for source in network.nodes[i].inputs)
         nodes = tuple(network.nodes[i] for i in inside)

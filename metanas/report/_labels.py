@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metanas.space import OPS, Branches, Cell, Chain, Copies, Decision, OpSite, Scalar, SearchSpace, Switch, Template, Value
+from metanas.space import (
+    OPS,
+    Branches,
+    Cell,
+    Chain,
+    Copies,
+    Decision,
+    OpSite,
+    Scalar,
+    SearchSpace,
+    Switch,
+    Template,
+    Value,
+)
 from metanas.space._expression import Binary, Call, Expression, Literal, Logic, Name, Negative, Not
 from metanas.space._template import Computed, Decided, Fixed
 
@@ -230,6 +243,8 @@ def times_text(times: Value, space: SearchSpace) -> str:
             return value_text(times, space, "times", "")
 
 
-def same_decisions(templates: Sequence[Template], columns: Sequence[set[int]]) -> bool:
-    """Whether equal templates make the same decisions."""
-    return all(c == columns[0] for c in columns[1:]) or len(templates) < 2
+def repeat_name(copies: Copies, space: SearchSpace) -> str:
+    """The place of a repeat, read off its decision; ``repeat`` where it has no name of its own."""
+    name = space.decisions[copies.times.decision].name if isinstance(copies.times, Decided) else ""
+    place = name.removesuffix(".times") if name.endswith(".times") else ""
+    return place.rpartition(".")[2] or "repeat"

@@ -2,18 +2,21 @@
 
 Layers by longest path; a long edge passes through a bend in every layer between; crossings are lowered by the
 barycentre heuristic; x by least squares under the order (Sugiyama, Tagawa, Toda 1981). Nodes are given in topological
-order, and bends of one source are shared.
+order.
 """
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 Point = tuple[float, float]
 _BEND_WIDTH, _GAP = 10.0, 16.0
 _SWEEPS = 8
+_TRIES, _SMALL = 30, 80
 _MAX_BENDS = 4000
 """With more bends than this, long edges go straight: the drawing is past reading one by one."""
 
@@ -52,10 +55,12 @@ class _Grid:
     """The bends of each edge."""
 
 
-def layered(sizes: Sequence[Size], edges: Iterable[tuple[int, int]], *, gap: float = 26.0) -> Placed:
-    """Place nodes of these sizes; an edge ``(u, v)`` has ``u < v``."""
+def layered(
+    sizes: Sequence[Size], edges: Iterable[tuple[int, int]], *, gap: float = 26.0, shared: bool = True
+) -> Placed:
+    """Place nodes of these sizes; an edge ``(u, v)`` has ``u < v``. With ``shared``, edges of one source share bends."""
     edges = sorted(set(edges))
-    grid = _grid(sizes, edges)
+    grid = _grid(sizes, edges, shared)
     _order(grid)
     x = _columns(grid)
     tops: list[float] = []
@@ -88,21 +93,21 @@ def _placed(grid: _Grid, x: Sequence[float], tops: Sequence[float], height: floa
     return Placed(tuple(nodes), courses, height)
 
 
-def _grid(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> _Grid:
+def _grid(sizes: Sequence[Size], edges: Sequence[tuple[int, int]], shared: bool) -> _Grid:
     depth = [0] * len(sizes)
     for u, v in edges:  # sorted by source, and sources come before targets
         depth[v] = max(depth[v], depth[u] + 1)
     reach = [0] * len(sizes)
     for u, v in edges:
-        reach[u] = max(reach[u], depth[v] - depth[u] - 1)
+        reach[u] = max(reach[u], depth[v] - depth[u] - 1) if shared else reach[u] + depth[v] - depth[u] - 1
     bent = sum(reach) <= _MAX_BENDS
     layers: list[list[int]] = [[] for _ in range(max(depth, default=0) + 1)]
     for i, d in enumerate(depth):
         layers[d].append(i)
     grid = _Grid(list(sizes), layers)
-    trunks: dict[int, list[int]] = {}
+    trunks: dict[object, list[int]] = {}
     for u, v in edges:
-        trunk = trunks.setdefault(u, [])
+        trunk = trunks.setdefault(u if shared else (u, v), [])
         between = depth[v] - depth[u] - 1 if bent else 0
         while len(trunk) < between:
             grid.sizes.append(Size(_BEND_WIDTH / 2, _BEND_WIDTH / 2, 0.0))
@@ -110,7 +115,7 @@ def _grid(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> _Grid:
             layers[depth[u] + len(trunk)].append(trunk[-1])
         path = [u, *trunk[:between], v]
         grid.chains[u, v] = path[1:-1]
-        grid.links.update(zip(path, path[1:], strict=False))
+        grid.links.update(pairwise(path))
     return grid
 
 
@@ -124,22 +129,34 @@ def _neighbours(grid: _Grid) -> tuple[dict[int, list[int]], dict[int, list[int]]
 
 
 def _order(grid: _Grid) -> None:
-    """Sort the items of each layer by the mean place of their neighbours; the order with fewest crossings stays."""
+    """Sort the items of each layer by the mean place of their neighbours; the order with fewest crossings stays.
+
+    Small graphs get more tries, from orders shuffled alike each time.
+    """
     above, below = _neighbours(grid)
     best, fewest = [list(layer) for layer in grid.layers], _crossings(grid, below)
-    for sweep in range(_SWEEPS):
-        if not fewest:
-            break
-        down = sweep % 2 == 0
-        place = {i: k for layer in grid.layers for k, i in enumerate(layer)}
-        for layer in grid.layers if down else reversed(grid.layers):
-            near = above if down else below
-            weight = {i: sum(place[j] for j in near[i]) / len(near[i]) if near[i] else place[i] for i in layer}
-            layer.sort(key=weight.__getitem__)
-            place.update({i: k for k, i in enumerate(layer)})
-        if (count := _crossings(grid, below)) < fewest:
-            best, fewest = [list(layer) for layer in grid.layers], count
+    shuffle = random.Random(0).shuffle
+    for attempt in range(_TRIES if len(grid.sizes) <= _SMALL else 1):
+        if attempt:
+            for layer in grid.layers:
+                layer.sort()
+                shuffle(layer)
+        for sweep in range(_SWEEPS):
+            if not fewest:
+                break
+            _sweep(grid, above, below, down=sweep % 2 == 0)
+            if (count := _crossings(grid, below)) < fewest:
+                best, fewest = [list(layer) for layer in grid.layers], count
     grid.layers[:] = best
+
+
+def _sweep(grid: _Grid, above: Mapping[int, Sequence[int]], below: Mapping[int, Sequence[int]], *, down: bool) -> None:
+    place = {i: k for layer in grid.layers for k, i in enumerate(layer)}
+    near = above if down else below
+    for layer in grid.layers if down else reversed(grid.layers):
+        weight = {i: sum(place[j] for j in near[i]) / len(near[i]) if near[i] else place[i] for i in layer}
+        layer.sort(key=weight.__getitem__)
+        place.update({i: k for k, i in enumerate(layer)})
 
 
 def _crossings(grid: _Grid, below: Mapping[int, Sequence[int]]) -> int:
@@ -156,14 +173,14 @@ def _crossings(grid: _Grid, below: Mapping[int, Sequence[int]]) -> int:
 
 
 def _columns(grid: _Grid) -> list[float]:
-    """x of every item: near its neighbours, in the order of its layer, without overlap."""
+    """Axis of every item: near its neighbours, in the order of its layer, without overlap."""
     above, below = _neighbours(grid)
     count = len(grid.sizes)
     bends = {bend for chain in grid.chains.values() for bend in chain}
     weight = [1e6 if size.fixed else 1e-3 if i in bends else 1.0 for i, size in enumerate(grid.sizes)]
     x = [0.0] * count
     for layer in grid.layers:
-        _place_layer(grid, layer, {i: 0.0 for i in layer}, weight, x)
+        _place_layer(grid, layer, dict.fromkeys(layer, 0.0), weight, x)
     for sweep in range(2 * _SWEEPS):
         down = sweep % 2 == 0
         for layer in grid.layers if down else reversed(grid.layers):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from metanas.report._canvas import INK, MUTED, PAPER, BoxMark, LineMark, Mark, TextMark, moved, text_width
+from metanas.report._canvas import EDGE, INK, MUTED, PAPER, BoxMark, LineMark, Mark, TextMark, moved, text_width
 from metanas.report._layout import Placed, Point, Size, layered
 
 GAP = 20.0
@@ -19,8 +20,6 @@ _PORTS = 7.0
 """Distance between arrows that reach one node."""
 _WIDTH_STEP = 20.0
 _GUTTER = 44.0
-_MAX_COLUMN = 560.0
-"""A drawing no higher than this stays in one column."""
 _ASPECT = 1.4
 """Wished width over height of a drawing in columns."""
 
@@ -99,6 +98,17 @@ def merge_mark(kind: str, *, note: str = "") -> Piece:
     return _noted(Piece(half, half, 2 * radius, marks), note)
 
 
+def node_mark(name: str, note: str = "") -> Piece:
+    """A node of a cell."""
+    half = max(_MERGE_RADIUS, text_width(name, 8.5, bold=True) / 2 + 6)
+    colour = FAMILIES["merge"]
+    marks = (
+        BoxMark(-half, 0, 2 * half, 2 * _MERGE_RADIUS, colour.fill, colour.edge, _MERGE_RADIUS),
+        TextMark(0, _MERGE_RADIUS, name, 8.5, True),
+    )
+    return _noted(Piece(half, half, 2 * _MERGE_RADIUS, marks), note)
+
+
 def _noted(piece: Piece, note: str) -> Piece:
     if not note:
         return piece
@@ -106,9 +116,10 @@ def _noted(piece: Piece, note: str) -> Piece:
     return Piece(piece.left, piece.right + 5 + text_width(note, 7.5), piece.height, (*piece.marks, mark))
 
 
-def point() -> Piece:
-    """Nothing, where lines part."""
-    return Piece(0, 0, 0, (), open=True)
+def point(*, dot: bool = False) -> Piece:
+    """Where lines part."""
+    marks = (BoxMark(-2.5, -2.5, 5, 5, EDGE, EDGE, 2.5),) if dot else ()
+    return Piece(0, 0, 0, marks, open=True)
 
 
 def stack(pieces: Sequence[Piece], *, gap: float = GAP, arrows: bool = True) -> Piece:
@@ -139,17 +150,33 @@ def beside(pieces: Sequence[Piece], *, gap: float = 14.0) -> Piece:
 
 
 def wrapped(pieces: Sequence[Piece], *, most: float, gap: float = 14.0) -> Piece:
-    """Pieces next to each other in as many rows as a width of ``most`` needs."""
+    """Pieces next to each other in as few rows as a width of ``most`` allows, the rows about equally wide."""
+    rows = _rows(pieces, most, gap)
+    low, high = 0.0, most
+    while high - low > 1:
+        middle = (low + high) / 2
+        tried = _rows(pieces, middle, gap)
+        low, high, rows = (low, middle, tried) if len(tried) <= len(rows) else (middle, high, rows)
+    return stack([beside(row, gap=gap) for row in rows], gap=gap, arrows=False)
+
+
+def _rows(pieces: Sequence[Piece], most: float, gap: float) -> list[list[Piece]]:
     rows: list[list[Piece]] = [[]]
     for piece in pieces:
         if rows[-1] and sum(p.width + gap for p in rows[-1]) + piece.width > most:
             rows.append([])
         rows[-1].append(piece)
-    return stack([beside(row, gap=gap) for row in rows], gap=gap, arrows=False)
+    return rows
 
 
 def frame(
-    inner: Piece, title: str = "", *, about: str = "", dashed: bool = False, fill: str = "#f7f8f9", edge: str = "#a9b2bb"
+    inner: Piece,
+    title: str = "",
+    *,
+    about: str = "",
+    dashed: bool = False,
+    fill: str = "#f7f8f9",
+    edge: str = "#a9b2bb",
 ) -> Piece:
     """A box around a piece, with a title and a line about it in its upper left corner."""
     pad = 10.0
@@ -184,21 +211,32 @@ def times_group(inner: Piece, times: int) -> Piece:
     return Piece(left, right + 9 + text_width(label, 14.0, bold=True), height, marks, open=True)
 
 
-def graph(nodes: Sequence[Piece], edges: Mapping[tuple[int, int], int], *, gap: float = 26.0) -> Piece:
-    """Pieces as nodes of a graph from the first to the last, both on the axis; edges with how often they occur."""
+def graph(
+    nodes: Sequence[Piece],
+    edges: Mapping[tuple[int, int], int],
+    *,
+    gap: float = 26.0,
+    labels: Mapping[tuple[int, int], str] = MappingProxyType({}),
+    shared: bool = True,
+) -> Piece:
+    """Pieces as nodes of a graph from the first to the last, both on the axis.
+
+    ``edges`` holds how often each occurs, ``labels`` a text for some. With ``shared``, edges of one source run together.
+    """
     ends = (0, len(nodes) - 1)
     sizes = [Size(p.left, p.right, p.height, fixed=i in ends) for i, p in enumerate(nodes)]
-    placed = layered(sizes, edges, gap=gap)
+    placed = layered(sizes, edges, gap=gap, shared=shared)
     marks: list[Mark] = []
     for piece, (x, y) in zip(nodes, placed.nodes, strict=True):
         marks += piece.at(x, y)
     courses = _courses(nodes, placed)
     for edge, course in courses.items():
         marks.append(LineMark(course, head=not nodes[edge[1]].open))
-        if (times := edges[edge]) > 1:
+        label = labels.get(edge) or (f"×{edges[edge]}" if edges[edge] > 1 else "")
+        if label:
             middle = len(course) // 2
             (x0, y0), (x1, y1) = course[middle - 1], course[middle]
-            marks.append(TextMark((x0 + x1) / 2 + 5, (y0 + y1) / 2, f"×{times}", 8.5, True, INK, "left"))
+            marks.append(TextMark((x0 + x1) / 2, (y0 + y1) / 2, label, 8.5, True, on_line=True))
     bends = [x for course in placed.edges.values() for x, _ in course]
     left = max([p.left - x for p, (x, _) in zip(nodes, placed.nodes, strict=True)] + [-min(bends, default=0)])
     right = max([p.right + x for p, (x, _) in zip(nodes, placed.nodes, strict=True)] + [max(bends, default=0)])
@@ -220,7 +258,7 @@ def _courses(nodes: Sequence[Piece], placed: Placed) -> dict[tuple[int, int], tu
 
 
 def _origin(course: Sequence[Point]) -> float:
-    """x of the last point off the axis of the end, or of the axis."""
+    """Where the last point lies that is off the axis of the end, or that axis."""
     x = course[-1][0]
     return next((px for px, _ in reversed(course) if abs(px - x) > 0.5), x)
 
@@ -246,10 +284,9 @@ def _depth(piece: Piece, shift: float) -> float:
     return box.radius - math.sqrt(max(box.radius**2 - shift**2, 0.0))
 
 
-def columns(pieces: Sequence[Piece]) -> Piece:
-    """A long stack in several columns, the last piece of one joined to the first of the next."""
-    total = _height(pieces)
-    if total <= _MAX_COLUMN or len(pieces) < 2:
+def columns(pieces: Sequence[Piece], *, most: float = 560.0) -> Piece:
+    """A stack higher than ``most`` in several columns, the last piece of one joined to the first of the next."""
+    if _height(pieces) <= most or len(pieces) < 2:
         return stack(pieces)
     best = min(
         (_split(pieces, count) for count in range(1, min(len(pieces), 12) + 1)),
@@ -298,7 +335,14 @@ def _joined(parts: Sequence[Piece], opened: Sequence[bool]) -> Piece:
     for k in range(1, len(parts)):
         gutter = axes[k] - parts[k].left - _GUTTER / 2
         end = top + parts[k - 1].height
-        course = ((axes[k - 1], end), (axes[k - 1], end + 14), (gutter, end + 14), (gutter, 4), (axes[k], 4), (axes[k], top))
+        course = (
+            (axes[k - 1], end),
+            (axes[k - 1], end + 14),
+            (gutter, end + 14),
+            (gutter, 4),
+            (axes[k], 4),
+            (axes[k], top),
+        )
         marks.append(LineMark(course, head=not opened[k], curved=False))
     return Piece(parts[0].left, axes[-1] + parts[-1].right, bottom + 18, tuple(marks))
 

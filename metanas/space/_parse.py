@@ -213,16 +213,13 @@ class _SpaceParser(Values):
         if isinstance(body, ScalarNode) and body.value is None:
             body = MapNode(body.mark)
         if not isinstance(body, MapNode):
-            if name in OPS or name in self.names:
-                self._no_parameters(name, body, path)
+            if name in OPS or name in self.names:  # else the name is what is wrong
+                self.problems.add(
+                    body.mark, f"{path}.{name}", "the parameters of an op are a mapping", found=kind_of(body),
+                    remedy=f"write '{name}: {{parameter: value}}'",
+                )  # fmt: skip
             body = MapNode(body.mark)
         return self._by_name(name, body, node.key_marks.get(name, node.mark), path, self.identifier(node, path))
-
-    def _no_parameters(self, name: str, body: Node, path: str) -> None:
-            self.problems.add(
-                body.mark, f"{path}.{name}", "the parameters of an op are a mapping", found=kind_of(body),
-                remedy=f"write '{name}: {{parameter: value}}'",
-            )  # fmt: skip
 
     def _by_name(self, name: str, body: MapNode, mark: Mark, path: str, site: str) -> ModuleSyntax:
         if name in self.names:
@@ -379,9 +376,10 @@ class _SpaceParser(Values):
             given.add(ends)
             edges[ends] = self._edge(item, f"{here}.edges.{key}")
         if not edges:
-            self.problems.add(
-                body.mark, here, "a graph needs every_edge or edges", remedy="say what stands on its edges"
-            )
+            if not self._edge_entries(body, here):
+                self.problems.add(
+                    body.mark, here, "a graph needs every_edge or edges", remedy="say what stands on its edges"
+                )
             return self._nothing(node, path)
         ordered = tuple((i, j, edges[i, j]) for i, j in sorted(edges, key=lambda e: (e[1], e[0])))
         return GraphForm(mark=node.mark, path=path, id=site, nodes=names, edges=ordered, merge=self._merge(body, here))

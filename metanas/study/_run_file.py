@@ -142,11 +142,15 @@ def _override(root: Node, setting: str, index: int) -> None:
 class _Reader(Values):
     """Nodes of a run file -> :class:`RunFile`."""
 
+    _own_evaluator = False
+
     def run_file(self, root: Node, file: str, base: Path) -> RunFile | None:
         if not isinstance(root, MapNode):
             self.problems.add(root.mark, "$", "a run file is a mapping", found=kind_of(root), remedy="see 'metanas init'")
             return None
         self.keys(root, "$", _TOP)
+        # An evaluator of the user's own measures what it likes.
+        self._own_evaluator = isinstance(root.entries.get("evaluator"), MapNode)
         for key in ("space", "data"):
             if key not in root.entries:
                 self.problems.add(root.mark, "$", f"the key {key!r} is required", remedy=f"add '{key}: ...'")
@@ -236,7 +240,7 @@ class _Reader(Values):
     def _checked(self, found: list[tuple[str, str, Node]], node: Node) -> tuple[Objective, ...]:
         names = [name for name, _, _ in found]
         for name, direction, item in found:
-            if name not in METRICS and name not in COSTS and not _DOTTED.fullmatch(name):
+            if name not in METRICS and name not in COSTS and not _DOTTED.fullmatch(name) and not self._own_evaluator:
                 self.problems.add(
                     item.mark, "$.objective", f"no metric has the name {name!r}", remedy=did_you_mean(name, [*METRICS, *COSTS])
                 )

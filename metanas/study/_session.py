@@ -70,7 +70,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         )  # fmt: skip
     objectives = run.objectives or _default_objective(dataset)
     for name, _ in objectives:
-        if name not in COSTS and (
+        if (run.evaluator == "train" and name not in COSTS) and (
             problem := metric_problem(name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python)
         ):
             raise problem

@@ -1,9 +1,9 @@
 """Random small space files, for properties that hold for every space."""
 
+import json
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import strategies as st
 
 from metanas.space import SearchSpace, parse_space_text
@@ -34,12 +34,16 @@ def _modules(names: list[str]) -> st.SearchStrategy[Any]:
     return st.recursive(leaves, grow, max_leaves=5)
 
 
+_PLAIN, _WITH_A, _WITH_BOTH = _modules([]), _modules(["a"]), _modules(["a", "b"])
+
+
 @st.composite
 def space_files(draw: st.DrawFn) -> str:
     """The text of a space with a handful of decisions."""
-    blocks = {"a": draw(_modules([])), "b": draw(_modules(["a"]))}
-    network = [draw(_modules(["a", "b"])), draw(_modules(["a", "b"])), "head"]
-    return yaml.safe_dump({"space": "random", "let": LET, "blocks": blocks, "network": network}, sort_keys=False)
+    blocks = {"a": draw(_PLAIN), "b": draw(_WITH_A)}
+    network = [draw(_WITH_BOTH), draw(_WITH_BOTH), "head"]
+    sections = {"space": "random", "let": LET, "blocks": blocks, "network": network}
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in sections.items())  # JSON is YAML
 
 
 def _with_constraint(text: str, kind: int) -> SearchSpace:

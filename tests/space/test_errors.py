@@ -93,9 +93,9 @@ NETWORK = [
 
 @pytest.mark.parametrize(("network", "place", "words"), [case[1:] for case in NETWORK], ids=[c[0] for c in NETWORK])
 def test_breaches_of_the_network(network: str, place: str, words: str) -> None:
-    (problem,) = problems(file(network))
-    assert str(problem).startswith(f"f.yaml:{place}: $.network")
-    assert words in str(problem)
+    found = [str(problem) for problem in problems(file(network))]
+    assert any(text.startswith(f"f.yaml:{place}: $.network") and words in text for text in found), found
+    assert len(found) <= 2  # one mistake does not make a page of complaints
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,6 @@ def names(space: SearchSpace) -> list[str]:
         ("[{residual: cell}, cell, head]", "[{parallel: [cell, identity], merge: sum}, cell, head]"),
         ("[{parallel: [bn, relu]}, head]", "[{parallel: [bn, relu], merge: sum}, head]"),
         ("[[relu, [bn]], [], head]", "[relu, bn, identity, head]"),
-        ("[relu, head]", "[{act: {kind: relu}}, head]"),
         ("[{relu: }, {head: {}}]", "[relu, head]"),
         ("[{graph: {nodes: 2, every_edge: bn}}, head]", "[bn, head]"),
         ("[{graph: {nodes: [a, b], edges: {a->b: cell}}}, head]", "[cell, head]"),
@@ -81,12 +80,6 @@ def test_two_spellings_agree(one: str, other: str) -> None:
     a, b = space_of(one), space_of(other)
     assert a.size == b.size
     assert networks(a) == networks(b)
-
-
-def test_activations_and_act_are_the_same_computation() -> None:
-    assert set(networks(space_of("[{act: {kind: {choice: [relu, gelu]}}}, head]"))) == set(
-        networks(space_of("[{choice: [relu, gelu]}, head]"))
-    )
 
 
 def test_a_name_is_shared_and_new_is_not() -> None:

@@ -1,0 +1,254 @@
+"""A search space drawn as the network that it describes, with its choices as dashed boxes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from metanas.report._canvas import INK, Format, TextMark, render, text_width
+from metanas.report._labels import (
+    Signatures,
+    family,
+    parts_of,
+    repeat_name,
+    shared_decisions,
+    site_details,
+    times_text,
+    values_of,
+    walk,
+)
+from metanas.report._pieces import (
+    Piece,
+    beside,
+    columns,
+    frame,
+    graph,
+    heading,
+    lines_box,
+    merge_mark,
+    node_mark,
+    page,
+    point,
+    stack,
+    text_lines,
+    wrapped,
+)
+from metanas.space import Branches, Cell, Chain, Copies, OpSite, SearchSpace, Switch, Template, columns_read
+
+_WORTH_A_PANEL = 15
+"""Boxes that are saved by drawing a part that comes several times only once, beside the network."""
+_OPTIONS_WIDTH = 520.0
+"""Options of one choice stand next to each other up to this width."""
+_HIGH, _SHELF = 560.0, 18.0
+"""Height of a column of parts beside the network, and the gap between two."""
+_CHOICE = ("#fffdf8", "#8a6d2f")
+_TOO_DEEP = 40
+
+
+def draw_space(space: SearchSpace, *, format: Format) -> bytes:
+    """The network of a space: choices as dashed boxes with their options, repeats and cells as frames.
+
+    Cells, and large parts that come several times, are named in the network and drawn once beside it. ``format`` is
+    ``svg`` (texts stay texts) or ``png`` (144 dots an inch).
+    """
+    drawer = _Drawer(space)
+    chain = [lines_box("input", [space.input], "input"), *drawer.chain(space.template)]
+    panels = [_left(panel) for panel in drawer.panels()]
+    network = columns(chain, most=max([_HIGH, *(panel.height for panel in panels)]))
+    top = [heading(space.name, space.about)]
+    if shared := shared_decisions(space):
+        lines = [f"${d.name} {{{values_of(d)}}}" for d in shared]
+        top.append(_left(frame(_lines(lines), "shared decisions")))
+    shelves: list[list[Piece]] = []
+    for panel in panels:
+        if not shelves or sum(p.height + _SHELF for p in shelves[-1]) + panel.height > max(network.height, _HIGH):
+            shelves.append([])
+        shelves[-1].append(panel)
+    parts = [network, *(stack(shelf, gap=_SHELF, arrows=False) for shelf in shelves)]
+    return render(*page([*top, _left(beside(parts, gap=36.0))]), format)
+
+
+def _left(piece: Piece) -> Piece:
+    """The same with its axis at its left edge."""
+    return Piece(0, piece.width, piece.height, tuple(piece.at(piece.left, 0)))
+
+
+def _lines(texts: Sequence[str]) -> Piece:
+    marks = tuple(TextMark(0, 14.0 * k + 6, text, 8.5, False, INK, "left") for k, text in enumerate(texts))
+    return Piece(0, max(90.0, *(text_width(text, 8.5) for text in texts)), 14.0 * len(texts) - 2, marks)
+
+
+class _Drawer:
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.signatures = Signatures(space)
+        self.names: dict[int, str] = {}
+        """Name of each part that is drawn beside the network, by signature."""
+        self.waiting: list[Template] = []
+        self.repeated = self._repeated(space.template)
+
+    # --- parts drawn once
+
+    def _repeated(self, template: Template) -> set[int]:
+        """Signatures of cells, and of parts so large and frequent that they are drawn once."""
+        parts = {self.signatures.of(part): part for part in walk(template)}
+        uses = Counter(signature for part in parts.values() for signature in self._inside(part))
+        found: set[int] = set()
+        boxes: dict[int, int] = {}
+
+        def count(part: Template) -> int:
+            """Boxes that the part takes, parts drawn elsewhere counted once."""
+            signature = self.signatures.of(part)
+            if signature not in boxes:
+                size = 1 + sum(count(parts[inner]) for inner in self._inside(part))
+                saved = (uses[signature] - 1) * (size - 1)
+                large = isinstance(part, (Switch, Branches)) and saved >= _WORTH_A_PANEL
+                if large or isinstance(part, Cell):
+                    found.add(signature)
+                boxes[signature] = 1 if signature in found else size
+            return boxes[signature]
+
+        count(template)
+        return found
+
+    def _inside(self, part: Template) -> list[int]:
+        """Signatures of the parts drawn inside; equal copies and equal edges are drawn once."""
+        inner = [self.signatures.of(p) for p in parts_of(part)]
+        if isinstance(part, Cell):
+            return list(dict.fromkeys(inner))
+        return [s for k, s in enumerate(inner) if not (isinstance(part, Copies) and k and s == inner[k - 1])]
+
+    def panels(self) -> list[Piece]:
+        """The parts that the network names, each of which may name more."""
+        panels = []
+        while self.waiting:
+            part = self.waiting.pop(0)
+            panels.append(self._panel(part, self.names[self.signatures.of(part)]))
+        return panels
+
+    def _panel(self, part: Template, name: str) -> Piece:
+        if isinstance(part, Cell):
+            return self._cell(part, name)
+        if isinstance(part, Switch):
+            return self._switch(part, 0, name)
+        return frame(stack(self._items(part)), name)
+
+    def _named(self, part: Switch | Branches | Cell) -> Piece:
+        signature = self.signatures.of(part)
+        if signature not in self.names:
+            self.names[signature] = self._name(part)
+            self.waiting.append(part)
+        return lines_box(self.names[signature], [], "other")
+
+    def _name(self, part: Switch | Branches | Cell) -> str:
+        place = self.space.decisions[part.decision].name if isinstance(part, Switch) else part.site
+        last = place.rpartition(".")[2]
+        base = last if last and not last.isdigit() else type(part).__name__.lower()
+        taken = set(self.names.values())
+        return next(n for n in (base, *(f"{base} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
+
+    # --- templates
+
+    def chain(self, template: Template, depth: int = 0) -> list[Piece]:
+        """The pieces of a template, one after another."""
+        if isinstance(template, Chain):
+            return [piece for item in template.items for piece in self.chain(item, depth)]
+        if depth > _TOO_DEEP:
+            return [lines_box("…", [], "other")]
+        if isinstance(template, (Switch, Branches, Cell)) and self.signatures.of(template) in self.repeated:
+            return [self._named(template)]
+        return self._items(template, depth)
+
+    def _items(self, template: Template, depth: int = 0) -> list[Piece]:
+        match template:
+            case OpSite():
+                return [self._op(template)]
+            case Switch():
+                return [self._switch(template, depth)]
+            case Copies():
+                return [self._copies(template, depth)] if template.copies else []
+            case Branches():
+                return [self._branches(template, depth)]
+            case _:
+                return self.chain(template, depth)
+
+    def _op(self, op: OpSite) -> Piece:
+        fixed, open_ = site_details(op, self.space)
+        return lines_box(op.name, [*text_lines(" ".join(fixed), 8.5, 130.0), *open_], family(op.name))
+
+    def _switch(self, switch: Switch, depth: int, title: str = "") -> Piece:
+        decision = self.space.decisions[switch.decision]
+        title = title or decision.name.rpartition(".")[2]
+        fill, edge = _CHOICE
+        if set(decision.values) == {False, True} and not _is_something(switch.options[0]):
+            body = stack(self.chain(switch.options[1], depth + 1) or [_nothing()])
+            return frame(body, f"{title}: optional", dashed=True, fill=fill, edge=edge)
+        options = []
+        for value, option in zip(decision.values, switch.options, strict=True):
+            body = stack(self.chain(option, depth + 1) or [_nothing()])
+            options.append(frame(body, str(value), fill="#ffffff", edge="#d9cdb0"))
+        return frame(wrapped(options, most=_OPTIONS_WIDTH), f"{title}: one of", dashed=True, fill=fill, edge=edge)
+
+    def _copies(self, copies: Copies, depth: int) -> Piece:
+        runs: list[tuple[int, int]] = []
+        for k, copy in enumerate(copies.copies):
+            if k and self.signatures.of(copy) == self.signatures.of(copies.copies[k - 1]):
+                runs[-1] = (runs[-1][0], k)
+            else:
+                runs.append((k, k))
+        own = len({frozenset(columns_read(copy)) for copy in copies.copies}) > 1
+        pieces = []
+        for first, last in runs:
+            body = stack(self.chain(copies.copies[first], depth + 1) or [_nothing()])
+            if len(runs) > 1:
+                label = f"copy {first + 1}" if first == last else f"copies {first + 1} to {last + 1}"
+                body = frame(body, label, fill="#ffffff", edge="#d5dadf")
+            pieces.append(body)
+        title = f"{repeat_name(copies, self.space)} ×{times_text(copies.times, self.space)}"
+        return frame(stack(pieces), title, about="each decides for itself" if own else "")
+
+    def _branches(self, branches: Branches, depth: int) -> Piece:
+        bodies = [self.chain(branch, depth + 1) for branch in branches.branches]
+        nodes = [point(dot=True), *(stack(body) for body in bodies if body), merge_mark(branches.merge)]
+        end = len(nodes) - 1
+        edges = Counter({edge: 1 for k in range(1, end) for edge in ((0, k), (k, end))})
+        if empty := sum(not body for body in bodies):
+            edges[0, end] = empty
+        return graph(nodes, edges)
+
+    # --- cells
+
+    def _cell(self, cell: Cell, name: str) -> Piece:
+        """The nodes and edges of a cell, and under them what an edge may be; equal edges are described once."""
+        kinds: dict[int, list[tuple[int, int, Template]]] = {}
+        for edge in cell.edges:
+            kinds.setdefault(self.signatures.of(edge[2]), []).append(edge)
+        letters = {signature: chr(ord("a") + k % 26) for k, signature in enumerate(kinds)} if len(kinds) > 1 else {}
+        labels = {(u, v): letters.get(self.signatures.of(t), "") for u, v, t in cell.edges}
+        last = len(cell.nodes) - 1
+        nodes = [
+            node_mark(text, "input" if k == 0 else "output" if k == last else "") for k, text in enumerate(cell.nodes)
+        ]
+        drawn = graph(nodes, Counter((u, v) for u, v, _ in cell.edges), gap=34.0, labels=labels, shared=False)
+        parts = []
+        for signature, edges in kinds.items():
+            template = edges[0][2]
+            who = "every edge" if len(kinds) == 1 else f"edge {letters[signature]}"
+            if isinstance(template, Switch) and signature not in self.repeated:
+                parts.append(self._switch(template, 1, who))
+            else:
+                parts.append(frame(stack(self.chain(template, 1) or [_nothing()]), who))
+        about = f"a node takes the {cell.merge} of its inputs"
+        below = wrapped(parts, most=_OPTIONS_WIDTH)
+        return frame(stack([drawn, below], gap=16.0, arrows=False), name, about=about)
+
+
+def _is_something(template: Template) -> bool:
+    """Whether a template is more than its input or a cut edge."""
+    if isinstance(template, OpSite):
+        return template.name not in ("none", "identity")
+    return not isinstance(template, Chain) or bool(template.items)
+
+
+def _nothing() -> Piece:
+    return lines_box("", ["nothing"], "input", dashed=True)
