@@ -152,7 +152,7 @@ def _measure_case(case: Case, repetitions: int) -> dict[str, Any]:
         inputs = torch.randn(samples, *case.shape, generator=generator)
         return inputs, torch.randint(10, (samples,), generator=generator)
 
-    parts, recipe = (data(case.samples), data(case.samples // 4)), Recipe()
+    parts, recipe = (data(case.samples), data(case.samples // 4)), Recipe(batch_size=128)
     loops = [train_by_hand, train_by_metanas]
     for loop in loops:  # Once each to warm up.
         loop(copy.deepcopy(case.network), *parts, recipe, 1)

@@ -8,6 +8,7 @@
 from typing import TYPE_CHECKING
 
 from metanas._lazy import lazy_attributes
+from metanas._version import __version__
 from metanas.errors import MetanasError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from metanas.space import SearchSpace, load_space
     from metanas.study import SearchResult
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Architecture",

@@ -23,7 +23,9 @@ def make_progress(objectives: tuple[tuple[str, str], ...], epochs: int, *, quiet
     if quiet:
         return Listener()
     console = Console(stderr=True, highlight=False)
-    return LiveProgress(console, objectives, epochs) if console.is_terminal else PlainProgress(console, objectives, epochs)
+    return (
+        LiveProgress(console, objectives, epochs) if console.is_terminal else PlainProgress(console, objectives, epochs)
+    )
 
 
 def duration(seconds: float) -> str:
@@ -68,7 +70,9 @@ class _Progress(Listener):
         what = f"{trials} architectures" if trials is not None else "architectures"
         limit = f" within {duration(time)}" if time else ""
         again = f", {known} of them done before" if known else ""
-        self.say(f"Searching {what}{limit} with {workers} {'worker' if workers == 1 else 'workers'}{again}. Run folder: {folder}")
+        self.say(
+            f"Searching {what}{limit} with {workers} {'worker' if workers == 1 else 'workers'}{again}. Run folder: {folder}"
+        )
 
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         self.best = best
@@ -189,7 +193,12 @@ class LiveProgress(_Progress):
     def _view(self) -> Group:
         parts: list[Any] = [self.bar]
         if self.best is not None:
-            parts.append(Text(f"  best so far: {values_text(self.best, self.objectives)} (trial {self.best.number})", style="green"))
+            parts.append(
+                Text(
+                    f"  best so far: {values_text(self.best, self.objectives)} (trial {self.best.number})",
+                    style="green",
+                )
+            )
         if self.duplicates:
             parts.append(Text(f"  {self.duplicates} proposals were networks already known", style="dim"))
         if self.running:

@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from metanas._progress import make_progress
+from metanas.architecture import Architecture
 from metanas.data import dataset_from_arrays
 from metanas.errors import MetanasError
 from metanas.report import (
     DataSummary,
     DecisionSummary,
     RunSummary,
+    draw_architecture,
     render_report,
 )
+from metanas.space import SearchSpace
 from metanas.study import (
     Ending,
     RunFile,
@@ -36,7 +39,7 @@ from metanas.study import (
     read_run_file,
     run_session,
 )
-from metanas.trial import best_trial
+from metanas.trial import TrialRecord, best_trial
 
 _DRAWN = 3
 """Networks that a report draws."""
@@ -92,6 +95,7 @@ def search(
         For input that cannot be used, with the rule, what was found and the remedy.
     KeyboardInterrupt
         After Ctrl-C; :func:`resume` goes on from there.
+
     """
     settings: dict[str, Any] = {
         "name": name, "space": str(space), "data": data, "objective": objective, "constraints": list(constraints),
@@ -106,7 +110,9 @@ def search(
     try:
         text = json.dumps(_given(**settings))
     except TypeError as error:
-        raise MetanasError("the arguments of a search are numbers, texts, lists and mappings", found=str(error)) from error
+        raise MetanasError(
+            "the arguments of a search are numbers, texts, lists and mappings", found=str(error)
+        ) from error
     run = parse_run_text(text, "<search>", base=Path.cwd())
     return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
 
@@ -120,6 +126,7 @@ def resume(
     ------
     MetanasError
         If the folder holds no run, another process works on it, or its data changed.
+
     """
     return go_on(RunFolder.open(Path(run)), sets=sets, allow_python=allow_python, quiet=not progress)
 
@@ -145,6 +152,7 @@ def go_on(
     ------
     KeyboardInterrupt
         After the session was interrupted; its results so far are kept and reported.
+
     """
     run = read_run_file(folder.run_file, sets=sets)
     listener = make_progress(run.objectives, run.rungs[-1], quiet=quiet)
@@ -211,7 +219,8 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         trials=run.trials,
         versions=info.get("versions", {}),
         machine=info.get("machine", ""),
-        workers=run.workers if isinstance(run.workers, int) else None,
+        seconds=_elapsed(records),
+        workers=info.get("workers"),
         decisions=tuple(
             DecisionSummary(
                 name=d.name, kind=d.kind, values=tuple(d.values) if d.kind == "choice" else (d.values[0], d.values[-1])
@@ -221,19 +230,25 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         best_trial=best.number if best else None,
         test_metrics={k: v for k, v in final.metrics.items() if k.startswith("test_")} if final else None,
         drawings=_drawings(space, records, run, data),
-        artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*"))) if folder.best.is_dir() else (),
+        artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*")))
+        if folder.best.is_dir()
+        else (),
         command=f"metanas search {info.get('run_file', 'run.yaml')}",
     )
     folder.report.write_text(render_report(summary, records), encoding="utf-8")
     return folder.report
 
 
-def _drawings(space: Any, records: Sequence[Any], run: RunFile, data: Mapping[str, Any]) -> dict[str, str]:
-    from metanas.architecture import Architecture
-    try:
-        from metanas.report import draw_architecture
-    except ImportError:
-        return {}
+def _elapsed(records: Sequence[TrialRecord]) -> float | None:
+    """Seconds from the first proposal to the last result."""
+    started = [record.started for record in records if record.started is not None]
+    ended = [record.ended for record in records if record.ended is not None]
+    return max(ended) - min(started) if started and ended else None
+
+
+def _drawings(
+    space: SearchSpace, records: Sequence[TrialRecord], run: RunFile, data: Mapping[str, Any]
+) -> dict[str, str]:
     directions = [direction for _, direction in run.objectives]
     drawings: dict[str, str] = {}
     left = [record for record in records if record.duplicate_of is None]
@@ -263,5 +278,3 @@ def _keep_arrays(data: tuple[Any, ...], runs: Path, name: str) -> Path:
     if not path.exists():
         np.savez_compressed(path, x=x, y=y)
     return path
-
-

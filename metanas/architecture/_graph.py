@@ -83,6 +83,8 @@ class Walk(ABC, Generic[V]):
     def __init__(self, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> None:
         self.row = row
         self.choices = choices
+        self._before: V | None = None
+        """What the last cell of two inputs read, as the next one reads it."""
 
     @abstractmethod
     def op(self, template: OpSite, x: V) -> V:
@@ -100,9 +102,9 @@ class Walk(ABC, Generic[V]):
             template = template.options[int(self.row[template.decision])]
         match template:
             case OpSite():
-                if template.name == "identity":
-                    return x
-                return None if template.name == "none" else self.op(template, x)
+                if template.name == "none":
+                    return None
+                return x if template.name == "identity" and not self._strided(template) else self.op(template, x)
             case Chain(items=items):
                 return self._series(items, x)
             case Copies():
@@ -117,20 +119,26 @@ class Walk(ABC, Generic[V]):
             x = self.value(item, x)
         return x
 
-    def _cell(self, template: Cell, x: V) -> V | None:
-        arriving: list[list[V | None]] = [[] for _ in template.nodes]
-        values: list[V | None] = [x]
-        for source, target, edge in template.edges:
-            while len(values) < target:  # edges are ordered by target, so all that arrives at earlier nodes is known
-                values.append(self._node(template, len(values), arriving))
-            arriving[target].append(self.value(edge, values[source]))
-        while len(values) < len(arriving):
-            values.append(self._node(template, len(values), arriving))
-        return values[-1]
+    def _strided(self, template: OpSite) -> bool:
+        stride = template.parameters.get("stride")
+        return stride is not None and value_under(stride, self.choices) != 1
 
-    def _node(self, template: Cell, node: int, arriving: Sequence[Sequence[V | None]]) -> V | None:
-        site = f"{template.site}.{template.nodes[node]}" if template.site else f"node_{template.nodes[node]}"
-        return self._merged(template.merge, arriving[node], site)
+    def _cell(self, template: Cell, x: V) -> V | None:
+        states: list[V | None] = [x]
+        if len(template.inputs) == 2:
+            states = [x if self._before is None else self._before, x]
+            self._before = x if template.hands_on is None else self.value(template.hands_on, x)
+        if template.each_input:
+            states = [self.value(part, state) for part, state in zip(template.each_input, states, strict=True)]
+        for node in template.nodes:
+            arriving = []
+            for edge in node.edges:
+                source, module = edge.chosen(self.row)
+                arriving.append(self.value(module, states[source]))
+            site = f"{template.site}.{node.name}" if template.site else f"node_{node.name}"
+            state = self._merged(node.merge, arriving, site)
+            states.append(state if node.op is None else self.value(node.op, state))
+        return states[-1]
 
     def _merged(self, kind: str, values: Sequence[V | None], site: str) -> V | None:
         present = [value for value in values if value is not None]

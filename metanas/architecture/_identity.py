@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from metanas.space import (
     Switch,
     Template,
     columns_read,
+    templates_in,
     value_under,
 )
 
@@ -86,6 +87,8 @@ class CanonicalIds:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
+        self._whole = _reads_before(space.template)
+        """Whether a part's meaning depends on what stands before it, so that parts cannot be named apart."""
         self._shapes = _Shapes()
         self._labels = _Labels()
         self._parts: dict[int, _Part] = {}  # by shape
@@ -96,6 +99,8 @@ class CanonicalIds:
     def of(self, row: npt.NDArray[np.int64]) -> str:
         """The id of a row ``(n_decisions,)``: 16 hexadecimal digits."""
         indices = row.tolist()
+        if self.space.tabular:
+            return hashlib.sha256(f"table {self.space.to_values(row)}".encode()).hexdigest()[:16]
         choices = [d.values[v] if v >= 0 else None for d, v in zip(self.space.decisions, indices, strict=True)]
         series = self._new_series(self.space.template, _Filling(indices, choices))
         text = "nothing" if series is None else f"{series.factor} " + " ".join([p.name for p in series.pieces])
@@ -122,6 +127,9 @@ class CanonicalIds:
         return part
 
     def _new_series(self, template: Template, filling: _Filling) -> _Series | None:
+        if self._whole:
+            graph = _Dissolved(filling, self._labels).graph(template)
+            return None if graph is None else self._split(graph)
         match template:
             case Chain(items=items):
                 return self._joined(items, filling)
@@ -276,5 +284,18 @@ class _Shapes:
                 return "copies", times, *map(self.of, copies)
             case Branches(branches=branches, merge=merge):
                 return "branches", merge, *map(self.of, branches)
-            case Cell(nodes=nodes, edges=edges, merge=merge):
-                return "cell", merge, len(nodes), *((i, j, self.of(edge)) for i, j, edge in edges)
+            case Cell():
+                return "cell", *self._cell(template)
+
+    def _cell(self, cell: Cell) -> Iterator[Hashable]:
+        yield len(cell.inputs)
+        yield tuple(self.of(part) for part in cell.each_input)
+        yield None if cell.hands_on is None else self.of(cell.hands_on)
+        for node in cell.nodes:
+            edges = tuple((edge.sources, edge.pick, tuple(map(self.of, edge.modules))) for edge in node.edges)
+            yield node.merge, None if node.op is None else self.of(node.op), edges
+
+
+def _reads_before(template: Template) -> bool:
+    """Whether a template holds a cell of two inputs, which reads what came before the module that it follows."""
+    return any(isinstance(part, Cell) and len(part.inputs) > 1 for part in templates_in(template))

@@ -205,8 +205,23 @@ def _head(t: Trace, x: int, *, dropout: float) -> int:
     return t.linear(t.dropout(_global_pool(t, x), dropout), t.outputs)
 
 
+def _identity(t: Trace, x: int, *, stride: int) -> int:
+    """With a stride, as DARTS reduces an input (Liu et al. 2019), but by one convolution instead of two interleaved."""
+    if stride == 1 or not t.rank(x):
+        return x
+    return t.norm(t.conv(t.act(x, "relu"), None, 1, stride))
+
+
+def _symbol(t: Trace, x: int, *, name: str) -> int:
+    raise ShapeError(
+        "a symbol cannot be built", found=name, remedy="evaluate this space from a table, not by training", where=t.site
+    )
+
+
 LOWER: Mapping[str, Lower] = MappingProxyType(
     {
+        "symbol": _symbol,
+        "identity": _identity,
         "conv": _conv,
         "conv_bn": _conv_bn,
         "conv_bn_act": _conv_bn_act,
@@ -231,4 +246,4 @@ LOWER: Mapping[str, Lower] = MappingProxyType(
         "head": _head,
     }
 )
-"""Every op but ``identity`` and ``none``, which make no layers."""
+"""Every op but ``none``, which makes no layers."""

@@ -10,7 +10,12 @@ import click
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("my_search"))
-@click.option("--data", default="digits", show_default=True, help="A built-in data set, an .npz file, a CSV or Parquet file, or a folder of images.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="A built-in data set, an .npz file, a CSV or Parquet file, or a folder of images.",
+)
 @click.option("--target", help="The column to predict, for a CSV or Parquet file.")
 def init(folder: Path, data: str, target: str | None) -> None:
     """Write a space and a run file to start from into FOLDER."""
@@ -20,7 +25,9 @@ def init(folder: Path, data: str, target: str | None) -> None:
     written = [folder / "space.yaml", folder / "run.yaml"]
     for path in written:
         if path.exists():
-            raise MetanasError("init writes new files only", found=str(path), remedy="choose another folder, or move it")
+            raise MetanasError(
+                "init writes new files only", found=str(path), remedy="choose another folder, or move it"
+            )
     spec: str | dict[str, str] = {"table": data, "target": target} if target else data
     dataset = load_dataset(spec, base=Path())
     line = data if data in BUILTIN_NAMES else str(Path(data).resolve())

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from metanas import __version__
+from metanas._version import __version__
 from metanas.errors import MetanasError
 
 EXIT_NO_NETWORK = 3

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from metanas.study import RunFolder, SearchResult
 
 _SET = click.option(
-    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key of the run file, e.g. search.trials=10. Repeatable."
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the run file, e.g. search.trials=10. Repeatable.",
 )
 _PYTHON = click.option(
-    "--allow-python", is_flag=True, help="Let the files name Python code of yours (losses, metrics, evaluators), and run it."
+    "--allow-python",
+    is_flag=True,
+    help="Let the files name Python code of yours (losses, metrics, evaluators), and run it.",
 )
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
@@ -27,7 +33,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path))
 @_SET
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders."
+)
 @_PYTHON
 @_QUIET
 @_JSON
@@ -42,9 +50,7 @@ def search(run_file: Path, sets: tuple[str, ...], runs: Path, allow_python: bool
 
     run = read_run_file(run_file, sets=sets)
     folder = create_run(plan(run, allow_python=allow_python), runs)
-    return _finish(
-        folder, lambda: go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet), as_json
-    )
+    return _finish(folder, lambda: go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet), as_json)
 
 
 @click.command()
@@ -69,7 +75,10 @@ def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: boo
         click.echo(f"Interrupted. All results are kept; go on with: metanas resume {folder.path}", err=True)
         return EXIT_INTERRUPTED
     found = (folder.best / "weights.safetensors").is_file()
-    click.echo(json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found), err=not (found or as_json))
+    click.echo(
+        json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found),
+        err=not (found or as_json),
+    )
     return 0 if found or not _trains(result) else EXIT_NO_NETWORK
 
 
@@ -107,11 +116,15 @@ def _as_text(result: SearchResult, found: bool) -> str:
         if failed:
             lines.append(f"The last said: {failed[-1].message}")
     else:
-        lines.append(f"Best on validation: {values_text(best, result.objectives)} (trial {best.number} of {len(result.trials)})")
+        lines.append(
+            f"Best on validation: {values_text(best, result.objectives)} (trial {best.number} of {len(result.trials)})"
+        )
     if found:
         tested = {k.removeprefix("test_"): v for k, v in result.metrics.items() if k.startswith("test_")}
         lines.append("On the test data:   " + ", ".join(f"{name} {number(value)}" for name, value in tested.items()))
-        lines.append(f"Network:            {result.folder.best / 'network.py'} ({number(result.metrics['params'])} parameters)")
+        lines.append(
+            f"Network:            {result.folder.best / 'network.py'} ({number(result.metrics['params'])} parameters)"
+        )
     elif best is not None and _trains(result):
         lines.append(f"The final training failed; see {result.folder.log}")
     lines.append(f"Report:             {result.folder.report}")

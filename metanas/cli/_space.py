@@ -38,7 +38,9 @@ def list_() -> None:
 
 @space.command()
 @click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
-@click.option("--data", help="A data set: also build networks for it, with every option of every decision at least once.")
+@click.option(
+    "--data", help="A data set: also build networks for it, with every option of every decision at least once."
+)
 def validate(spaces: tuple[str, ...], data: str | None) -> None:
     """Check space files; every mistake is named with file, line and column."""
     for name in spaces:
@@ -130,13 +132,20 @@ def _count_networks(space: SearchSpace) -> int:
     ids = CanonicalIds(space)
     rows = space.rows(_ENUMERABLE)
     console = Console(stderr=True)
-    return len({ids.of(row) for row in track(rows, "naming networks", console=console, transient=True, disable=not console.is_terminal)})
+    return len(
+        {
+            ids.of(row)
+            for row in track(rows, "naming networks", console=console, transient=True, disable=not console.is_terminal)
+        }
+    )
 
 
 @space.command()
 @_SPACE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="SVG or PNG file; SPACE.svg when not given.")
-@click.option("--sample", "seed", type=click.IntRange(0), help="Draw a random architecture of this seed instead of the space.")
+@click.option(
+    "--sample", "seed", type=click.IntRange(0), help="Draw a random architecture of this seed instead of the space."
+)
 def draw(space_name: str, output: Path | None, seed: int | None) -> None:
     """Draw a space, or one of its architectures, as SVG or PNG."""
     from metanas._rng import generator

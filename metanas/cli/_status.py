@@ -34,7 +34,9 @@ def status(run: Path, as_json: bool) -> None:
     if table.mean_seconds is not None:
         click.echo(f"A trial takes {duration(table.mean_seconds)} on average; {duration(table.seconds)} in all")
     if final is not None:
-        tested = ", ".join(f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_"))
+        tested = ", ".join(
+            f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_")
+        )
         click.echo(f"Finished. On the test data: {tested}")
 
 

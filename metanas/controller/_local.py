@@ -32,7 +32,9 @@ class LocalSearch(Strategy):
 
     def __post_init__(self) -> None:
         if self.start < 1:
-            raise MetanasError("local search starts from one architecture or more", found=self.start, where="search.strategy")
+            raise MetanasError(
+                "local search starts from one architecture or more", found=self.start, where="search.strategy"
+            )
 
     def propose(
         self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator

@@ -49,7 +49,8 @@ class Proposal:
 
 class Strategy(ABC):
     """Proposes architectures. Holds settings only: what happened comes in as observations, so a resumed search goes on
-    as if it had never stopped."""
+    as if it had never stopped.
+    """
 
     @abstractmethod
     def propose(

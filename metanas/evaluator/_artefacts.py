@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from metanas import __version__
+from metanas._version import __version__
 from metanas.architecture import Architecture, LayerGraph
 from metanas.data import Preparation, preparation_source
 from metanas.network import Network, export_source

@@ -73,7 +73,7 @@ def build_meter(
         functions=metric_functions(metrics, task=task, loss=loss, allow_python=allow_python),
         regression=task == "regression",
         target_scale=target_scale,
-        batch_size=BATCH_FACTOR * recipe.batch_size,
+        batch_size=BATCH_FACTOR * (recipe.batch_size or 128),
         precision=precision_of(recipe, device),
     )
 

@@ -96,7 +96,12 @@ class Recipe:
     """
 
     epochs: int = _option(12, "integer", "passes over the training split", low=1)
-    batch_size: int = _option(128, "integer", "samples a step; batch norm needs two", low=2)
+    batch_size: int | None = _option(
+        None,
+        "integer",
+        "samples a step; by default 128, or less (16 at least) where an epoch would have fewer than 16 steps",
+        low=2,
+    )
     optimizer: Literal["adamw", "sgd", "adam"] = _option(
         "adamw", "string", "adamw, adam, or sgd with momentum", choices=tuple(_BY_OPTIMIZER)
     )
@@ -166,6 +171,13 @@ class Recipe:
     def augment_for(self, epochs: int) -> str:
         """The name of the augmentation in a training of ``epochs``: ``auto`` is ``none`` in a short one."""
         return "none" if self.augment == "auto" and epochs < AUGMENTED_EPOCHS else self.augment
+
+    def batch_for(self, samples: int) -> int:
+        """Samples a step when there are so many to train on."""
+        if self.batch_size is not None:
+            return self.batch_size
+        # Few steps teach little, whatever the rate; a power of two, as is usual.
+        return min(128, max(16, 1 << max(0, samples // 16).bit_length() - 1)) if samples >= 32 else 16
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, where: str = "train", allow_python: bool = False) -> Self:

@@ -186,7 +186,9 @@ class _Training:
         """One pass over ``data``: the mean loss, or None where it is not finite."""
         self._network.train()
         total, seen, samples = torch.zeros((), device=self._device), 0, len(data[1])
-        passes = batches(*data, batch_size=self._recipe.batch_size, generator=self._generator, augment=self._augment)
+        passes = batches(
+            *data, batch_size=self._recipe.batch_for(samples), generator=self._generator, augment=self._augment
+        )
         for step, (inputs, targets) in enumerate(passes, 1):
             # The rate belongs to the middle of the step, so that neither the first nor the last is lost on a rate of 0.
             rate = learning_rate(self._recipe, (epoch + (seen + len(targets) / 2) / samples) / epochs)

@@ -56,7 +56,8 @@ class TrainingEvaluator:
     @classmethod
     def from_setup(cls, setup: Mapping[str, Any], *, device: str, threads: int) -> Self:
         """The evaluator that a study describes in JSON: ``space``, ``data``, ``seed``, ``metrics``, ``memory_limit``,
-        ``allow_python``."""
+        ``allow_python``.
+        """
         torch.set_num_threads(threads)
         space, data = setup["space"], setup["data"]
         dataset = load_dataset(data["spec"], base=Path(data["base"]))
@@ -87,7 +88,8 @@ class TrainingEvaluator:
             layers = architecture.layers(self.preparation.input_shape, self.dataset.n_outputs)
         except ShapeError as error:
             return Result(job_id=job.id, status=Status.INVALID, message=str(error), remedy=error.remedy)
-        measures = Measures.of(layers, batch_size=recipe.batch_size, optimizer=recipe.optimizer)
+        batch_size = recipe.batch_for(len(self.splits.train))
+        measures = Measures.of(layers, batch_size=batch_size, optimizer=recipe.optimizer)
         if self.memory_limit is not None and measures.memory > self.memory_limit:
             return self._too_large(job, measures)
         network = build_network(layers, seed=derive_seed(job.seed, "weights"))

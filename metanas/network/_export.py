@@ -101,6 +101,7 @@ def export_onnx(network: Network, path: Path) -> None:
     ------
     MissingDependencyError
         If the extra is not installed.
+
     """
     optional_import("onnx", extra="onnx")
     optional_import("onnxscript", extra="onnx")

@@ -26,8 +26,8 @@ Format = Literal["svg", "png"]
 
 INK, MUTED, EDGE, PAPER = "#22303c", "#5d6b78", "#5d6b78", "#ffffff"
 _PNG_DPI = 144
-_MAX_PIXELS = 2**15
-"""A PNG has at most this many pixels a side; a larger drawing is drawn more coarsely."""
+_MAX_PIXELS = 2**24
+"""A PNG has at most this many pixels; a larger drawing is drawn more coarsely."""
 _HEAD = (3.4, 7.0)
 """Half width and length of an arrow's head."""
 _ROUND = 0.5523
@@ -83,6 +83,7 @@ class LineMark:
     head: bool = True
     """Whether it ends in an arrowhead."""
     curved: bool = True
+    dashed: bool = False
 
 
 Mark = BoxMark | TextMark | LineMark
@@ -95,8 +96,8 @@ def moved(mark: Mark, dx: float, dy: float) -> Mark:
             return BoxMark(x + dx, y + dy, width, height, fill, edge, radius, dashed, lines)
         case TextMark(x, y, text, size, bold, colour, align, on_line):
             return TextMark(x + dx, y + dy, text, size, bold, colour, align, on_line)
-        case LineMark(points, head, curved):
-            return LineMark(tuple((x + dx, y + dy) for x, y in points), head, curved)
+        case LineMark(points, head, curved, dashed):
+            return LineMark(tuple((x + dx, y + dy) for x, y in points), head, curved, dashed)
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
@@ -118,7 +119,9 @@ def render(marks: Iterable[Mark], width: float, height: float, format: Format) -
     if format not in ("svg", "png"):
         raise MetanasError("a drawing is svg or png", found=repr(format))
     marks = list(marks)
-    with warnings.catch_warnings(), matplotlib.rc_context(_STYLE):
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a drawing does not depend on the user's style
+        matplotlib.rcParams.update(_STYLE)
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width / 72, height / 72), facecolor=PAPER)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -129,21 +132,22 @@ def render(marks: Iterable[Mark], width: float, height: float, format: Format) -
         for box in boxes:
             axes.add_artist(_patch(_outline(box), box.fill, box.edge, box.lines, dashed=box.dashed))
         lines = [mark for mark in marks if isinstance(mark, LineMark)]
-        if lines:
-            axes.add_artist(_patch(Path.make_compound_path(*map(_course, lines)), "none", EDGE, 1.1))
+        for dashed in (False, True):
+            if courses := [_course(line) for line in lines if line.dashed is dashed]:
+                axes.add_artist(_patch(Path.make_compound_path(*courses), "none", EDGE, 1.1, dashed=dashed))
         if heads := [_head(line) for line in lines if line.head]:
             axes.add_artist(_patch(Path.make_compound_path(*heads), EDGE, "none", 0.0))
         for text in (mark for mark in marks if isinstance(mark, TextMark)):
             axes.add_artist(_text(text))
-        return _saved(figure, format, max(width, height))
+        return _saved(figure, format, width * height)
 
 
-def _saved(figure: Figure, format: Format, longest: float) -> bytes:
+def _saved(figure: Figure, format: Format, area: float) -> bytes:
     buffer = io.BytesIO()
     if format == "svg":
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     else:
-        dpi = min(_PNG_DPI, 72 * _MAX_PIXELS / longest)
+        dpi = min(_PNG_DPI, 72 * (_MAX_PIXELS / area) ** 0.5)
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 

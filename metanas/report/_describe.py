@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from metanas.report._cells import view_cell
 from metanas.report._labels import (
     Signatures,
+    constraint_texts,
     repeat_name,
     scalar,
     shared_decisions,
@@ -41,7 +43,7 @@ def describe_space(space: SearchSpace) -> str:
         ["Training", *(f"{_STEP}{n}: {value_text(v, space, n, '')}" for n, v in space.recipe.items())]
         if space.recipe
         else [],
-        ["Constraints", *([_STEP + c.text for c in space.constraints] or [f"{_STEP}none"])],
+        ["Constraints", *([_STEP + text for text in constraint_texts(space)] or [f"{_STEP}none"])],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -102,12 +104,12 @@ class _Outline:
                 yield from self._cell(template, depth)
 
     def _body(self, template: Template, depth: int) -> Iterator[str]:
-        lines = list(self.lines(template, depth + 1)) or ["nothing"]
+        lines = list(self.lines(template, depth + 1)) or ["identity"]
         yield from (_STEP + line for line in lines)
 
     def _labelled(self, label: str, template: Template, depth: int) -> Iterator[str]:
         """``label: body`` on one line when the body is one line, else the body indented under it."""
-        lines = list(self.lines(template, depth + 1)) or ["nothing"]
+        lines = list(self.lines(template, depth + 1)) or ["identity"]
         if len(lines) == 1:
             yield f"{label}: {lines[0]}"
             return
@@ -115,13 +117,14 @@ class _Outline:
         indent = label[: len(label) - len(label.lstrip())]
         yield from (f"{indent}{_STEP}{line}" for line in lines)
 
-    def _switch(self, switch: Switch, name: str, depth: int) -> Iterator[str]:
+    def _switch(self, switch: Switch, name: str, depth: int, later: str = "") -> Iterator[str]:
+        """The options of a choice, which later lines call ``later``, or ``name`` without it."""
         decision = self.space.decisions[switch.decision]
         signature = self.signatures.of(switch)
         if signature in self.known:
             yield f"{name}: as {self.known[signature]}"
             return
-        self.known[signature] = name
+        self.known[signature] = later or name
         if set(decision.values) == {False, True}:
             yield f"{name}: optional"
             yield from self._body(switch.options[1], depth)
@@ -148,25 +151,31 @@ class _Outline:
 
     def _cell(self, cell: Cell, depth: int) -> Iterator[str]:
         signature = self.signatures.of(cell)
-        name = cell.site.rpartition(".")[2] or "cell"
         if signature in self.known:
             yield f"{self.known[signature]} (as above)"
             return
-        self.known[signature] = name
-        yield f"{name}: a graph of {len(cell.nodes)} nodes, each the {cell.merge} of its inputs"
-        kinds: dict[int, list[tuple[int, int, Template]]] = {}
-        for edge in cell.edges:
-            kinds.setdefault(self.signatures.of(edge[2]), []).append(edge)
-        for edges in kinds.values():
-            names = ", ".join(f"{cell.nodes[u]}->{cell.nodes[v]}" for u, v, _ in edges)
-            label = (
-                f"every edge ({names})" if len(kinds) == 1 else f"edge {names}" if len(edges) == 1 else f"edges {names}"
-            )
-            template = edges[0][2]
-            if isinstance(template, Switch):
-                yield from (_STEP + line for line in self._switch(template, label, depth + 1))
+        view = view_cell(cell, self.signatures)
+        self.known[signature] = view.name
+        yield f"{view.name}: a graph of {len(view.states)} nodes; {view.notes[0]}"
+        for node, target in zip(cell.nodes, range(view.inputs, len(view.states)), strict=True):
+            picks = sum(edge.pick is not None for edge in node.edges)
+            if picks:
+                sources = [view.states[u] for u, v in view.wires if v == target]
+                yield f"{_STEP}{node.name} reads {picks} of {', '.join(sources)}"
+        if view.optional:
+            yield f"{_STEP}optional edges: {view.optional}"
+        for part in view.parts:
+            place = part.place
+            if part.where:
+                several = "s" if "," in part.where or "…" in part.where else ""
+                place = f"{place} ({part.where})" if place == "every edge" else f"edge{several} {part.where}"
+            if isinstance(part.template, Switch):
+                yield from (
+                    _STEP + line
+                    for line in self._switch(part.template, place, depth + 1, f"{part.place} of {view.name}")
+                )
             else:
-                yield from self._labelled(_STEP + label, template, depth + 1)
+                yield from self._labelled(_STEP + place, part.template, depth + 1)
 
 
 # --- the table of decisions
@@ -187,8 +196,10 @@ def _table(space: SearchSpace) -> list[str]:
     """A line for each decision or family: name, kind, values, when it is active."""
     families: dict[object, _Family] = {}
     for decision in space.decisions:
-        pattern = tuple("*" if re.fullmatch(r"\d+|.+->.+", part) else part for part in decision.name.split("."))
-        key = (pattern, decision.kind, values_of(decision, 10**6), decision.prior, decision.part)
+        pattern = tuple(
+            "*" if re.fullmatch(r"\d+|(step|op)\d+|.+->.+", part) else part for part in decision.name.split(".")
+        )
+        key = (pattern, decision.kind, tuple(decision.values), decision.prior, decision.part)
         families.setdefault(key, _Family([])).members.append(decision)
     rows = [("name", "kind", "values", "active")]
     for family in families.values():

@@ -9,15 +9,13 @@ from itertools import pairwise
 
 from metanas.architecture import Architecture, OpGraph, OpNode, Shape, lower
 from metanas.report._canvas import Format, render
+from metanas.report._flow import columns, graph, page
 from metanas.report._labels import MERGES, family, op_details
 from metanas.report._pieces import (
     Piece,
-    columns,
-    graph,
     heading,
     lines_box,
     merge_mark,
-    page,
     point,
     stack,
     times_group,

@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from metanas.report._canvas import INK, Format, TextMark, render, text_width
+from metanas.report._cells import CellPart, view_cell
+from metanas.report._flow import columns, graph, page
 from metanas.report._labels import (
     Signatures,
+    constraint_texts,
     family,
     parts_of,
     repeat_name,
@@ -20,14 +23,11 @@ from metanas.report._labels import (
 from metanas.report._pieces import (
     Piece,
     beside,
-    columns,
     frame,
-    graph,
     heading,
     lines_box,
     merge_mark,
     node_mark,
-    page,
     point,
     stack,
     text_lines,
@@ -56,9 +56,12 @@ def draw_space(space: SearchSpace, *, format: Format) -> bytes:
     panels = [_left(panel) for panel in drawer.panels()]
     network = columns(chain, most=max([_HIGH, *(panel.height for panel in panels)]))
     top = [heading(space.name, space.about)]
-    if shared := shared_decisions(space):
-        lines = [f"${d.name} {{{values_of(d)}}}" for d in shared]
-        top.append(_left(frame(_lines(lines), "shared decisions")))
+    notes = {
+        "shared decisions": [f"${d.name} {{{values_of(d)}}}" for d in shared_decisions(space)],
+        "constraints": constraint_texts(space),
+    }
+    if boxes := [frame(_lines(lines), title) for title, lines in notes.items() if lines]:
+        top.append(_left(beside(boxes)))
     shelves: list[list[Piece]] = []
     for panel in panels:
         if not shelves or sum(p.height + _SHELF for p in shelves[-1]) + panel.height > max(network.height, _HIGH):
@@ -84,6 +87,8 @@ class _Drawer:
         self.signatures = Signatures(space)
         self.names: dict[int, str] = {}
         """Name of each part that is drawn beside the network, by signature."""
+        self.titles: set[str] = set()
+        """Names that choices inside the network bear."""
         self.waiting: list[Template] = []
         self.repeated = self._repeated(space.template)
 
@@ -144,7 +149,7 @@ class _Drawer:
         place = self.space.decisions[part.decision].name if isinstance(part, Switch) else part.site
         last = place.rpartition(".")[2]
         base = last if last and not last.isdigit() else type(part).__name__.lower()
-        taken = set(self.names.values())
+        taken = self.titles | set(self.names.values())
         return next(n for n in (base, *(f"{base} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
 
     # --- templates
@@ -179,6 +184,7 @@ class _Drawer:
     def _switch(self, switch: Switch, depth: int, title: str = "") -> Piece:
         decision = self.space.decisions[switch.decision]
         title = title or decision.name.rpartition(".")[2]
+        self.titles.add(title)
         fill, edge = _CHOICE
         if set(decision.values) == {False, True} and not _is_something(switch.options[0]):
             body = stack(self.chain(switch.options[1], depth + 1) or [_nothing()])
@@ -219,28 +225,26 @@ class _Drawer:
     # --- cells
 
     def _cell(self, cell: Cell, name: str) -> Piece:
-        """The nodes and edges of a cell, and under them what an edge may be; equal edges are described once."""
-        kinds: dict[int, list[tuple[int, int, Template]]] = {}
-        for edge in cell.edges:
-            kinds.setdefault(self.signatures.of(edge[2]), []).append(edge)
-        letters = {signature: chr(ord("a") + k % 26) for k, signature in enumerate(kinds)} if len(kinds) > 1 else {}
-        labels = {(u, v): letters.get(self.signatures.of(t), "") for u, v, t in cell.edges}
-        last = len(cell.nodes) - 1
+        """The states and wires of a cell, and under them what stands on them; equal parts are described once."""
+        view = view_cell(cell, self.signatures)
+        last = len(view.states) - 1
         nodes = [
-            node_mark(text, "input" if k == 0 else "output" if k == last else "") for k, text in enumerate(cell.nodes)
+            node_mark(
+                text,
+                "input" if k < view.inputs and text != "input" else "output" if k == last and text != "output" else "",
+            )
+            for k, text in enumerate(view.states)
         ]
-        drawn = graph(nodes, Counter((u, v) for u, v, _ in cell.edges), gap=34.0, labels=labels, shared=False)
-        parts = []
-        for signature, edges in kinds.items():
-            template = edges[0][2]
-            who = "every edge" if len(kinds) == 1 else f"edge {letters[signature]}"
-            if isinstance(template, Switch) and signature not in self.repeated:
-                parts.append(self._switch(template, 1, who))
-            else:
-                parts.append(frame(stack(self.chain(template, 1) or [_nothing()]), who))
-        about = f"a node takes the {cell.merge} of its inputs"
-        below = wrapped(parts, most=_OPTIONS_WIDTH)
-        return frame(stack([drawn, below], gap=16.0, arrows=False), name, about=about)
+        edges = dict.fromkeys(view.wires, 1)
+        parts = [graph(nodes, edges, gap=34.0, labels=view.wires, dashed=view.open_wires, shared=False)]
+        if view.parts:
+            parts.append(wrapped([self._cell_part(part) for part in view.parts], most=_OPTIONS_WIDTH))
+        return frame(stack(parts, gap=16.0, arrows=False), name, about="; ".join(view.notes))
+
+    def _cell_part(self, part: CellPart) -> Piece:
+        if isinstance(part.template, Switch) and self.signatures.of(part.template) not in self.repeated:
+            return self._switch(part.template, 1, part.place)
+        return frame(stack(self.chain(part.template, 1) or [_nothing()]), part.place)
 
 
 def _is_something(template: Template) -> bool:
@@ -251,4 +255,4 @@ def _is_something(template: Template) -> bool:
 
 
 def _nothing() -> Piece:
-    return lines_box("", ["nothing"], "input", dashed=True)
+    return lines_box("identity", [], "other")

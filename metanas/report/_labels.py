@@ -17,9 +17,11 @@ from metanas.space import (
     Switch,
     Template,
     Value,
+    parts_of_cell,
+    value_under,
 )
 from metanas.space._expression import Binary, Call, Expression, Literal, Logic, Name, Negative, Not
-from metanas.space._template import Computed, Decided, Fixed
+from metanas.space._template import Computed, Decided, Fixed, decisions_in
 
 _FAMILY = {
     **dict.fromkeys(("se", "identity", "none", "flatten"), "other"),
@@ -48,16 +50,17 @@ def scalar(value: Scalar | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def values_of(decision: Decision, most: int = 12) -> str:
-    """A choice's or range's values: ``3, 5, 7``, ``1 to 40``, ``0.0001 to 0.1 log``."""
+def values_of(decision: Decision, most: int = 80) -> str:
+    """A choice's or range's values: ``3, 5, 7``, ``1 to 40``, ``0.0001 to 0.1 log``; ``most`` characters or so."""
     values = decision.values
     if decision.kind == "float":
         return f"{scalar(values[0])} to {scalar(values[-1])}" + (" log" if decision.log else "")
     if decision.kind == "int" and len(values) > 6:
         step = int(values[1]) - int(values[0])
         return f"{values[0]} to {values[-1]}" + (f" step {step}" if step != 1 else "")
-    shown = ", ".join(scalar(v) for v in values[:most])
-    return shown if len(values) <= most else f"{shown}, … {len(values) - most} more"
+    texts = [scalar(v) for v in values]
+    shown = next(k for k in range(len(texts), 0, -1) if len(", ".join(texts[:k])) <= most or k == 1)
+    return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")
 
 
 def expression_text(tree: Expression) -> str:
@@ -128,7 +131,8 @@ def _short(op: str, name: str, value: object) -> str:
 
 def site_details(site: OpSite, space: SearchSpace) -> tuple[list[str], list[str]]:
     """Of an op in a template: short texts of its fixed parameters, and one text for each that is open."""
-    given = {name: value.value for name, value in site.parameters.items() if isinstance(value, Fixed)}
+    # What no decision has a say in is a constant, be it computed.
+    given = {name: value_under(value, ()) for name, value in site.parameters.items() if not decisions_in(value)}
     open_ = [
         f"{name} {value_text(value, space, name, site.site)}"
         for name, value in _ordered(site.name, site.parameters)
@@ -146,7 +150,7 @@ def value_text(value: Value, space: SearchSpace, parameter: str, site: str) -> s
             decision = space.decisions[column]
             return f"{{{values_of(decision)}}}" if is_own(decision, parameter, site) else f"${decision.name}"
         case Computed(expression):
-            return expression_text(expression)
+            return expression_text(expression) if decisions_in(value) else scalar(value_under(value, ()))
 
 
 def shared_decisions(space: SearchSpace) -> list[Decision]:
@@ -185,8 +189,8 @@ def parts_of(template: Template) -> Sequence[Template]:
             return copies
         case Branches(branches=branches):
             return branches
-        case Cell(edges=edges):
-            return [edge for _, _, edge in edges]
+        case Cell():
+            return list(parts_of_cell(template))
 
 
 def walk(template: Template) -> list[Template]:
@@ -229,8 +233,21 @@ class Signatures:
                 return times_text(times, self._space)
             case Branches(merge=merge):
                 return merge
-            case Cell(nodes=nodes, edges=edges, merge=merge):
-                return nodes, tuple((u, v) for u, v, _ in edges), merge
+            case Cell(inputs=inputs, nodes=nodes, each_input=each):
+                # Parts may be shared inside a cell, so that which stands where belongs to the key.
+                return (
+                    inputs,
+                    tuple(map(self.of, each)),
+                    tuple(
+                        (
+                            n.name,
+                            n.merge,
+                            n.op and self.of(n.op),
+                            tuple((e.sources, tuple(map(self.of, e.modules))) for e in n.edges),
+                        )
+                        for n in nodes
+                    ),
+                )
 
 
 def times_text(times: Value, space: SearchSpace) -> str:
@@ -248,3 +265,8 @@ def repeat_name(copies: Copies, space: SearchSpace) -> str:
     name = space.decisions[copies.times.decision].name if isinstance(copies.times, Decided) else ""
     place = name.removesuffix(".times") if name.endswith(".times") else ""
     return place.rpartition(".")[2] or "repeat"
+
+
+def constraint_texts(space: SearchSpace) -> list[str]:
+    """What an architecture must make true, bounds on the edges of cells included."""
+    return [*(limit.text for limit in space.limits), *(constraint.text for constraint in space.constraints)]

@@ -63,15 +63,17 @@ def layered(
     grid = _grid(sizes, edges, shared)
     _order(grid)
     x = _columns(grid)
+    layer_of = {item: number for number, layer in enumerate(grid.layers) for item in layer}
+    spans = [0.0] * len(grid.layers)
+    for u, v in grid.links:
+        spans[layer_of[u]] = max(spans[layer_of[u]], abs(x[u] - x[v]))
     tops: list[float] = []
     y = 0.0
-    for number, layer in enumerate(grid.layers):
+    for layer, span in zip(grid.layers, spans, strict=True):
         tops.append(y)
-        y += max(grid.sizes[i].height for i in layer)
-        if number + 1 < len(grid.layers):
-            spans = [abs(x[u] - x[v]) for u, v in grid.links if u in set(layer)] if len(edges) < 2000 else [0.0]
-            y += gap + min(0.08 * max(spans, default=0.0), 40.0)
-    return _placed(grid, x, tops, y, len(sizes))
+        bottom = y + max(grid.sizes[i].height for i in layer)
+        y = bottom + gap + min(0.08 * span, 40.0)  # wide curves need room to turn
+    return _placed(grid, x, tops, bottom, len(sizes))
 
 
 def _placed(grid: _Grid, x: Sequence[float], tops: Sequence[float], height: float, count: int) -> Placed:

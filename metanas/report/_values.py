@@ -13,7 +13,8 @@ def full_values(trials: Sequence[TrialRecord]) -> dict[int, float]:
 
     A trial that was stopped early is credited with what the complete ones gained on average after the epoch at which it
     stopped: left as it is, its short training would pass for a fault of its architecture, and left out, the bad
-    architectures would be missing. Where no complete trial has a curve to tell, it is left out.
+    architectures would be missing. It is never credited with more than the best complete trial reached: it was stopped
+    because others were better. Where no complete trial has a curve to tell, it is left out.
     """
     good = comparable(trials)
     complete = [t for t in good if t.status is Status.COMPLETE]
@@ -27,7 +28,8 @@ def full_values(trials: Sequence[TrialRecord]) -> dict[int, float]:
             gain = gains[trial.epochs]
             if gain is None:
                 continue
-            value += gain
+            reached = [t.values[0] for t in complete if t.values]
+            value = min(value + gain, max(value, *reached)) if gain > 0 else max(value + gain, min(value, *reached))
         values[trial.number] = value
     return values
 

@@ -1,6 +1,6 @@
 """The search-space language: space files, tables of decisions, sampling, counting, constraints. Free of torch."""
 
-from metanas.space._constraints import MEASURES, Constraint
+from metanas.space._constraints import MEASURES, Constraint, EdgeLimit
 from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
 from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter
 from metanas.space._parse_values import Values, kind_of, parse_value
@@ -10,6 +10,8 @@ from metanas.space._syntax import ValueSyntax
 from metanas.space._template import (
     Branches,
     Cell,
+    CellEdge,
+    CellNode,
     Chain,
     Copies,
     Decision,
@@ -18,6 +20,8 @@ from metanas.space._template import (
     Template,
     Value,
     columns_read,
+    parts_of_cell,
+    templates_in,
     value_under,
 )
 from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, parse_yaml, plain, read_text
@@ -28,10 +32,13 @@ __all__ = [
     "OPS",
     "Branches",
     "Cell",
+    "CellEdge",
+    "CellNode",
     "Chain",
     "Constraint",
     "Copies",
     "Decision",
+    "EdgeLimit",
     "LanguageError",
     "ListNode",
     "MapNode",
@@ -60,8 +67,10 @@ __all__ = [
     "parse_space_text",
     "parse_value",
     "parse_yaml",
+    "parts_of_cell",
     "plain",
     "read_text",
     "settings_syntax",
+    "templates_in",
     "value_under",
 ]

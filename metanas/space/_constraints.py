@@ -71,6 +71,22 @@ class Constraint:
         return bool(evaluate(self.expression, lambda name: measures[name] if name in self.measures else values[name]))
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeLimit:
+    """A bound on how many optional edges of a cell are there at once (``max_edges``)."""
+
+    text: str
+    """The rule in words."""
+    columns: tuple[int, ...]
+    """The edges' decisions, each false or true."""
+    most: int
+    """How many may be true."""
+
+    def holds(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` satisfy it."""
+        return np.asarray((rows[:, self.columns] == 1).sum(axis=1) <= self.most)
+
+
 def check_constraints(
     texts: Iterable[tuple[str, Mark, str]], table: Sequence[Decision], problems: Problems
 ) -> tuple[Constraint, ...]:

@@ -7,19 +7,21 @@ not depend on each other multiply and nothing is enumerated.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from metanas.space._constraints import Constraint
+from metanas.space._constraints import Constraint, EdgeLimit
 from metanas.space._template import Decision
 
 MAX_STATES = 500_000
 """Combinations carried at once; beyond this the count is given up."""
 
 
-def count_rows(table: Sequence[Decision], constraints: Sequence[Constraint] = ()) -> int | None:
+def count_rows(
+    table: Sequence[Decision], constraints: Sequence[Constraint] = (), limits: Sequence[EdgeLimit] = ()
+) -> int | None:
     """Number of rows, under those constraints that speak of decisions alone; None when that is out of reach."""
     rules = [c for c in constraints if not c.measures]
     last_use = _last_uses(table, rules)
@@ -28,27 +30,50 @@ def count_rows(table: Sequence[Decision], constraints: Sequence[Constraint] = ()
         due[max(rule.decisions.values(), default=0)].append(rule)
     classes = [_classes(table, column, rules) for column in range(len(table))]
     live: list[int] = []
-    states: dict[tuple[int, ...], int] = {(): 1}
+    # Of each state: the classes of the live decisions, then how many edges of each limited cell are there.
+    states: dict[tuple[int, ...], int] = {(0,) * len(limits): 1}
     for column, decision in enumerate(table):
-        groups: dict[int, int] = defaultdict(int)
-        for group in classes[column]:
-            groups[group] += 1
-        if last_use[column] <= column:
-            groups = {0: decision.size}
+        bounded = [k for k, limit in enumerate(limits) if column in limit.columns]
+        groups = _groups(decision, classes[column], last_use[column] > column or bool(bounded))
         new: dict[tuple[int, ...], int] = defaultdict(int)
         for state, count in states.items():
-            known = dict(zip(live, state, strict=True))
-            if _active(decision, known):
-                for group, size in groups.items():
-                    new[*state, group] += count * size
-            else:
-                new[*state, -1] += count
+            values, edges = state[: len(live)], state[len(live) :]
+            if not _active(decision, dict(zip(live, values, strict=True))):
+                new[*values, -1, *edges] += count
+                continue
+            for group, size in groups.items():
+                there = tuple(n + (k in bounded and group == 1) for k, n in enumerate(edges))
+                if all(there[k] <= limits[k].most for k in bounded):
+                    new[*values, group, *there] += count * size
         live.append(column)
         states = _project(_allowed(new, live, due[column], table), live, last_use, column)
         live = [c for c in live if last_use[c] > column]
+        states = _forget_full(states, len(live), limits, column)
         if len(states) > MAX_STATES:
             return None
     return sum(states.values())
+
+
+def _groups(decision: Decision, classes: Sequence[int], matters: bool) -> dict[int, int]:
+    """Size of each class of values; one class when nothing later depends on the value."""
+    if not matters:
+        return {0: decision.size}
+    if decision.values == (False, True):
+        return {0: 1, 1: 1}
+    return dict(Counter(classes))
+
+
+def _forget_full(
+    states: dict[tuple[int, ...], int], n_live: int, limits: Sequence[EdgeLimit], column: int
+) -> dict[tuple[int, ...], int]:
+    """Edges of a cell need no count after its last one."""
+    ended = {n_live + k for k, limit in enumerate(limits) if max(limit.columns, default=-1) == column}
+    if not ended:
+        return states
+    merged: dict[tuple[int, ...], int] = defaultdict(int)
+    for state, count in states.items():
+        merged[tuple(0 if k in ended else n for k, n in enumerate(state))] += count
+    return merged
 
 
 def _last_uses(table: Sequence[Decision], rules: Sequence[Constraint]) -> list[int]:
@@ -87,7 +112,7 @@ def _allowed(
         return states
     keys = list(states)
     rows = np.full((len(keys), len(table)), -1, dtype=np.int64)
-    rows[:, live] = np.asarray(keys, dtype=np.int64)
+    rows[:, live] = np.asarray(keys, dtype=np.int64)[:, : len(live)]
     keep = np.logical_and.reduce([rule.holds(rows, table) for rule in rules])
     return {key: states[key] for key, kept in zip(keys, keep, strict=True) if kept}
 
@@ -101,5 +126,5 @@ def _project(
         return states
     merged: dict[tuple[int, ...], int] = defaultdict(int)
     for state, count in states.items():
-        merged[tuple(state[k] for k in keep)] += count
+        merged[(*(state[k] for k in keep), *state[len(live) :])] += count
     return merged

@@ -7,15 +7,20 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
+import yaml
+
 from metanas.errors import MetanasError
-from metanas.space._constraints import check_constraints
+from metanas.space._constraints import EdgeLimit, check_constraints
 from metanas.space._parse import parse_space
-from metanas.space._parse_values import parse_value
-from metanas.space._problems import Mark, Problems, did_you_mean
+from metanas.space._parse_values import kind_of, parse_value
+from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
 from metanas.space._resolve import resolve
 from metanas.space._space import SearchSpace
 from metanas.space._syntax import ValueSyntax
-from metanas.space._yaml import MapNode, parse_yaml, read_text
+from metanas.space._yaml import MapNode, ScalarNode, parse_yaml, plain, read_text
+
+_MERGED = ("let", "ops", "blocks", "train")
+_MAX_EXTENDS = 8
 
 
 def load_space(
@@ -57,7 +62,11 @@ def parse_space_text(
 ) -> SearchSpace:
     """A search space from its text; see :func:`load_space`."""
     problems = Problems()
-    syntax = parse_space(parse_yaml(text, file), problems)
+    root = parse_yaml(text, file)
+    if isinstance(root, MapNode) and "extends" in root.entries:
+        root = _extended(root, file, [file])
+        text = yaml.safe_dump(plain(root), sort_keys=False, allow_unicode=True)
+    syntax = parse_space(root, problems)
     if syntax is None or problems.found:
         problems.raise_if_any()
     assert syntax is not None
@@ -70,7 +79,44 @@ def parse_space_text(
     return SearchSpace(
         name=syntax.name, about=syntax.about, source=syntax.source, input=syntax.input, decisions=resolved.decisions,
         template=resolved.template, recipe=resolved.recipe, constraints=checked, text=text,
+        tabular=syntax.network is None,
+        limits=tuple(
+            EdgeLimit(f"{place or 'the cell'} has at most {most} edges", columns, most)
+            for place, columns, most in resolved.limits
+        ),
     )  # fmt: skip
+
+
+def _extended(root: MapNode, file: str, chain: list[str]) -> MapNode:
+    """The file laid over the one that it extends: sections are merged name by name, other keys replaced."""
+    extends = root.entries["extends"]
+    mark, name = extends.mark, extends.value if isinstance(extends, ScalarNode) else None
+    if not isinstance(name, str):
+        raise LanguageError([Problem(mark, "$.extends", "extends names a space or a space file", kind_of(extends))])
+    try:
+        below_file, below_text = find_space(name, base=Path(file).parent)
+    except MetanasError as error:
+        raise LanguageError([Problem(mark, "$.extends", error.rule, str(error.found or ""), error.remedy)]) from error
+    if below_file in chain or len(chain) >= _MAX_EXTENDS:
+        cycle = " -> ".join([*chain, below_file])
+        raise LanguageError([Problem(mark, "$.extends", "a space cannot extend itself, nor by many steps", cycle)])
+    below = parse_yaml(below_text, below_file)
+    if isinstance(below, MapNode) and "extends" in below.entries:
+        below = _extended(below, below_file, [*chain, below_file])
+    if not isinstance(below, MapNode):
+        return root
+    entries, marks = dict(below.entries), dict(below.key_marks)
+    if "network" in root.entries or "tabular" in root.entries:
+        entries.pop("network", None)
+        entries.pop("tabular", None)
+    for key, node in root.entries.items():
+        if key == "extends":
+            continue
+        old = entries.get(key)
+        if key in _MERGED and isinstance(node, MapNode) and isinstance(old, MapNode):
+            node = MapNode(node.mark, old.entries | node.entries, old.key_marks | node.key_marks)
+        entries[key], marks[key] = node, root.key_marks[key]
+    return MapNode(root.mark, entries, marks)
 
 
 def settings_syntax(settings: Mapping[str, object]) -> dict[str, ValueSyntax]:

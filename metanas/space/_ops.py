@@ -94,8 +94,17 @@ _CONV = {"out": _out(), "kernel": _kernel(), "stride": _STRIDE, "dilation": _DIL
 
 OPS: Mapping[str, Op] = MappingProxyType(
     {
-        "identity": Op("passes its input on", example="identity"),
-        "none": Op("cuts the edge that it stands on", example="none"),
+        "identity": Op(
+            "passes its input on; with a stride, through ReLU, a 1x1 convolution and batch normalisation",
+            {"stride": _STRIDE},
+            "identity",
+        ),
+        "none": Op("cuts the edge that it stands on", {"stride": _STRIDE}, "none"),
+        "symbol": Op(
+            "an op known by its name alone, in a space whose results come from a table: it cannot be built",
+            {"name": Parameter("text", "what sets it apart from other symbols", required=True)},
+            "symbol: {name: gcn}",
+        ),
         "conv": Op(
             "convolution",
             {**_CONV, "bias": Parameter("flag", "whether a bias is added", True)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from metanas.space._problems import Problems
@@ -10,6 +10,7 @@ from metanas.space._syntax import SpaceSyntax
 from metanas.space._template import (
     Branches,
     Cell,
+    CellNode,
     Chain,
     Clause,
     Computed,
@@ -35,7 +36,12 @@ class Draft:
 
 
 def ordered(
-    drafts: Sequence[Draft], template: Template, recipe: Mapping[str, Value], syntax: SpaceSyntax, problems: Problems
+    drafts: Sequence[Draft],
+    template: Template,
+    recipe: Mapping[str, Value],
+    limits: Sequence[tuple[str, tuple[int, ...], int]],
+    syntax: SpaceSyntax,
+    problems: Problems,
 ) -> Resolved | None:
     """The decisions with their conditions, each after those that it depends on; None (noted) for a circle."""
     sizes = [draft.decision.size for draft in drafts]
@@ -74,6 +80,7 @@ def ordered(
         decisions=decisions,
         template=_renumbered(template, position, {}),
         recipe={name: _renumbered_value(value, position) for name, value in recipe.items()},
+        limits=tuple((place, tuple(position[c] for c in columns), most) for place, columns, most in limits),
     )
 
 
@@ -130,10 +137,25 @@ def _renumbered(template: Template, position: Mapping[int, int], done: dict[int,
             result = Copies(_renumbered_value(times, position), tuple(inner(copy) for copy in copies))
         case Branches(branches=branches):
             result = replace(template, branches=tuple(inner(branch) for branch in branches))
-        case Cell(edges=edges):
-            result = replace(template, edges=tuple((i, j, inner(edge)) for i, j, edge in edges))
+        case Cell(nodes=nodes):
+            result = replace(
+                template,
+                nodes=tuple(_renumbered_node(node, position, inner) for node in nodes),
+                each_input=tuple(inner(part) for part in template.each_input),
+                hands_on=None if template.hands_on is None else inner(template.hands_on),
+            )
     done[key] = result
     return result
+
+
+def _renumbered_node(node: CellNode, position: Mapping[int, int], inner: Callable[[Template], Template]) -> CellNode:
+    edges = tuple(
+        replace(
+            edge, pick=None if edge.pick is None else position[edge.pick], modules=tuple(inner(m) for m in edge.modules)
+        )
+        for edge in node.edges
+    )
+    return replace(node, edges=edges, op=None if node.op is None else inner(node.op))
 
 
 def _renumbered_value(value: Value, position: Mapping[int, int]) -> Value:

@@ -21,6 +21,7 @@ from metanas.space._syntax import (
     ResidualForm,
     SequenceForm,
     SpaceSyntax,
+    StepsForm,
     ValueSyntax,
 )
 from metanas.space._yaml import ListNode, MapNode, Node, ScalarNode
@@ -39,7 +40,21 @@ _FORMS: Mapping[str, tuple[str, ...]] = {
     "graph": (),
     "new": (),
 }
-_TOP = ("space", "language", "about", "source", "input", "let", "ops", "blocks", "network", "train", "constraints")
+_TOP = (
+    "space",
+    "language",
+    "about",
+    "source",
+    "input",
+    "extends",
+    "let",
+    "ops",
+    "blocks",
+    "network",
+    "tabular",
+    "train",
+    "constraints",
+)
 
 
 def parse_space(root: Node, problems: Problems) -> SpaceSyntax | None:
@@ -52,6 +67,8 @@ class _SpaceParser(Values):
 
     def __init__(self, problems: Problems) -> None:
         super().__init__(problems)
+        self.lets: list[str] = []
+        """What ``let`` defines."""
         self.names: list[str] = []
         """What ``ops`` and ``blocks`` define."""
 
@@ -83,16 +100,22 @@ class _SpaceParser(Values):
             for key, node in self._section(root, "let").items() if self._good_name(root, "let", key)
         }  # fmt: skip
         named, depths = self._named(ops, blocks)
-        network = root.entries.get("network")
-        if network is None:
+        network, tabular = root.entries.get("network"), self._section(root, "tabular")
+        if (network is None) == (not tabular):
+            found = "both" if network is not None else "neither"
             self.problems.add(
-                root.mark, "$", "the key 'network' is required", remedy="add the module of the whole network"
+                root.mark,
+                "$",
+                "a space has a 'network', the module of the whole network, or is 'tabular': decisions alone",
+                found=found,
+                remedy="remove one of them" if network is not None else "add 'network: [...]'",
             )
             return None
         return SpaceSyntax(
             name=name, mark=root.mark, about=self.text(root, "$", "about"), source=self.text(root, "$", "source"),
             input=kind, let=let, named=named, blocks=frozenset(blocks), depths=depths,
-            network=self.module(network, "$.network"),
+            network=None if network is None else self.module(network, "$.network"),
+            tabular={k: self.value(n, f"$.tabular.{k}", lambda value: "") for k, n in tabular.items()},
             train={k: self.value(n, f"$.train.{k}", lambda value: "") for k, n in self._section(root, "train").items()},
             constraints=tuple(self.constraints(root, "$")),
         )  # fmt: skip
@@ -129,6 +152,7 @@ class _SpaceParser(Values):
                 if section == "blocks" and name in ops:
                     self.problems.add(node.key_marks[name], "$.blocks", f"{name!r} is also in ops", remedy="rename it")
         self.names = [*ops, *blocks]
+        self.lets = list(self._section(root, "let"))
 
     def _named(
         self, ops: Mapping[str, Node], blocks: Mapping[str, Node]
@@ -223,9 +247,19 @@ class _SpaceParser(Values):
 
     def _by_name(self, name: str, body: MapNode, mark: Mark, path: str, site: str) -> ModuleSyntax:
         if name in self.names:
-            if body.entries:
-                self.problems.add(mark, path, f"the block {name!r} takes no parameters", found=", ".join(body.entries))
-            return Reference(mark=mark, path=path, id=site, name=name)
+            bound = {}
+            for key, value in body.entries.items():
+                if key in self.lets:
+                    bound[key] = self.value(value, f"{path}.{name}.{key}", lambda value: "")
+                else:
+                    self.problems.add(
+                        body.key_marks[key],
+                        path,
+                        "a use of a block sets let values",
+                        found=repr(key),
+                        remedy=did_you_mean(key, self.lets) if self.lets else "define it in 'let' first",
+                    )
+            return Reference(mark=mark, path=path, id=site, name=name, bound=bound)
         op = OPS.get(name)
         if op is None:
             self.problems.add(
@@ -320,14 +354,17 @@ class _SpaceParser(Values):
         branches = tuple(self.module(item, f"{path}.parallel[{index}]") for index, item in enumerate(body.items))
         return ParallelForm(mark=node.mark, path=path, id=site, branches=branches, merge=self._merge(node, path))
 
-    def _merge(self, node: MapNode, path: str) -> str:
-        merge = self.text(node, path, "merge", "sum")
+    def _merge(self, node: MapNode, path: str, key: str = "merge", default: str = "sum") -> str:
+        merge = self.text(node, path, key, default)
         if merge not in MERGES:
             self.problems.add(
-                node.entries["merge"].mark, f"{path}.merge", f"a merge is one of {', '.join(MERGES)}", found=repr(merge),
+                node.entries[key].mark,
+                f"{path}.{key}",
+                f"'{key}' is one of {', '.join(MERGES)}",
+                found=repr(merge),
                 remedy=did_you_mean(merge, MERGES),
-            )  # fmt: skip
-            return "sum"
+            )
+            return default
         return merge
 
     def _new(self, node: MapNode, path: str, site: str) -> ModuleSyntax:
@@ -352,37 +389,118 @@ class _SpaceParser(Values):
         if not isinstance(body, MapNode):
             self.problems.add(body.mark, here, "a graph is a mapping", found=kind_of(body))
             return self._nothing(node, path)
-        self.keys(body, here, ("nodes", "every_edge", "edges", "merge"))
-        names = self._graph_nodes(body, here)
+        if "steps" in body.entries or "each_step" in body.entries:
+            return self._steps(node.mark, body, here, site)
+        self.keys(body, here, ("nodes", "every_edge", "edges", "merge", "output", "max_edges"))
+        names, ops = self._graph_nodes(body, here)
         edges: dict[tuple[int, int], ModuleSyntax] = {}
         if every := body.entries.get("every_edge"):
             module = self._edge(every, f"{here}.every_edge")
             edges = {(i, j): module for j in range(len(names)) for i in range(j)}
-        given: set[tuple[int, int]] = set()
-        for key, item in self._edge_entries(body, here):
-            ends = self._ends(key, names)
-            if ends is None:
-                assert isinstance(body.entries["edges"], MapNode)
-                self.problems.add(
-                    body.entries["edges"].key_marks[key], f"{here}.edges", "an edge is 'from->to', forward in the node order",
-                    found=repr(key), remedy=f"the nodes are {', '.join(names)}",
-                )  # fmt: skip
-                continue
-            if ends in given:
-                assert isinstance(body.entries["edges"], MapNode)
-                self.problems.add(
-                    body.entries["edges"].key_marks[key], f"{here}.edges", "an edge stands once", found=f"{key!r} again"
-                )
-            given.add(ends)
-            edges[ends] = self._edge(item, f"{here}.edges.{key}")
+        edges |= self._explicit_edges(body, here, names)
         if not edges:
-            if not self._edge_entries(body, here):
-                self.problems.add(
-                    body.mark, here, "a graph needs every_edge or edges", remedy="say what stands on its edges"
-                )
+            self.problems.add(
+                body.mark, here, "a graph needs every_edge or edges", remedy="say what stands on its edges"
+            )
             return self._nothing(node, path)
         ordered = tuple((i, j, edges[i, j]) for i, j in sorted(edges, key=lambda e: (e[1], e[0])))
-        return GraphForm(mark=node.mark, path=path, id=site, nodes=names, edges=ordered, merge=self._merge(body, here))
+        merge = self._merge(body, here)
+        return GraphForm(
+            mark=node.mark,
+            path=path,
+            id=site,
+            nodes=names,
+            ops=ops,
+            edges=ordered,
+            merge=merge,
+            output=self._merge(body, here, "output", merge),
+            max_edges=self._count(body, here, "max_edges", 1, MAX_NODES**2),
+        )
+
+    def _explicit_edges(self, body: MapNode, here: str, names: tuple[str, ...]) -> dict[tuple[int, int], ModuleSyntax]:
+        edges: dict[tuple[int, int], ModuleSyntax] = {}
+        for key, item in self._edge_entries(body, here):
+            ends = self._ends(key, names)
+            node = body.entries["edges"]
+            assert isinstance(node, MapNode)
+            if ends is None:
+                self.problems.add(
+                    node.key_marks[key],
+                    f"{here}.edges",
+                    "an edge is 'from->to', forward in the node order",
+                    found=repr(key),
+                    remedy=f"the nodes are {', '.join(names)}",
+                )
+            elif ends in edges:
+                self.problems.add(
+                    node.key_marks[key],
+                    f"{here}.edges",
+                    "an edge stands once",
+                    found=f"{key!r} again",
+                    remedy="remove or rename one of them",
+                )
+            else:
+                edges[ends] = self._edge(item, f"{here}.edges.{key}")
+        return edges
+
+    def _steps(self, mark: Mark, body: MapNode, here: str, site: str) -> ModuleSyntax:
+        self.keys(body, here, ("inputs", "steps", "each_input", "each_step", "stride", "merge", "output"))
+        inputs = body.entries.get("inputs")
+        names: tuple[str, ...] = ("previous",)
+        if inputs is not None:
+            given = [i.value for i in inputs.items if isinstance(i, ScalarNode)] if isinstance(inputs, ListNode) else []
+            if given not in (["previous"], ["before", "previous"]):
+                self.problems.add(
+                    inputs.mark,
+                    f"{here}.inputs",
+                    "the inputs of a cell are [previous] or [before, previous]",
+                    found=given,
+                )
+            names = ("before", "previous") if len(given) == 2 else names
+        steps = self._count(body, here, "steps", 1, 16)
+        if steps is None and "steps" not in body.entries:
+            self.problems.add(body.mark, here, "a graph of steps needs 'steps'", remedy="add 'steps: 4'")
+        each = body.entries.get("each_step")
+        op: ModuleSyntax = OpCall(mark=mark, path=here, name="identity")
+        reads = 2
+        if isinstance(each, MapNode):
+            where = f"{here}.each_step"
+            self.keys(each, where, ("inputs", "op"))
+            reads = self._count(each, where, "inputs", 1, 8) or 2
+            if "op" in each.entries:
+                op = self.module(each.entries["op"], f"{where}.op")
+        if not isinstance(each, MapNode) or "op" not in each.entries:
+            self.problems.add(
+                (each or body).mark, f"{here}.each_step", "each_step says what a step does",
+                found=kind_of(each) if each else "nothing", remedy="write {inputs: 2, op: {choice: {...}}}",
+            )  # fmt: skip
+        return StepsForm(
+            mark=mark,
+            path=here,
+            id=site,
+            inputs=names,
+            steps=steps or 1,
+            reads=reads,
+            op=op,
+            merge=self._merge(body, here),
+            output=self._merge(body, here, "output", "concat"),
+            stride=self._count(body, here, "stride", 1, 4) or 1,
+            each_input=self.module(body.entries["each_input"], f"{here}.each_input")
+            if "each_input" in body.entries
+            else None,
+        )
+
+    def _count(self, body: MapNode, here: str, key: str, low: int, high: int) -> int | None:
+        node = body.entries.get(key)
+        if node is None:
+            return None
+        value = node.value if isinstance(node, ScalarNode) else None
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self.problems.add(
+            node.mark, f"{here}.{key}", f"'{key}' is a whole number from {low} to {high}", found=kind_of(node)
+        )
+        return None
 
     def _edge(self, node: Node, path: str) -> ModuleSyntax:
         """``optional`` alone is an edge that is there or not."""
@@ -401,19 +519,31 @@ class _SpaceParser(Values):
         )
         return []
 
-    def _graph_nodes(self, body: MapNode, here: str) -> tuple[str, ...]:
+    def _graph_nodes(self, body: MapNode, here: str) -> tuple[tuple[str, ...], tuple[ModuleSyntax | None, ...]]:
+        """Names of all nodes, input first and output last, and what those with an op do."""
         node = body.entries.get("nodes")
-        rule = f"nodes are a number from 2 to {MAX_NODES}, or a list of that many different names"
+        rule = f"nodes are a number from 2 to {MAX_NODES}, a list of that many different names, or a mapping from name to op"
         if isinstance(node, ScalarNode) and isinstance(node.value, int) and not isinstance(node.value, bool):
             if 2 <= node.value <= MAX_NODES:
-                return tuple(str(index) for index in range(node.value))
+                return tuple(str(index) for index in range(node.value)), (None,) * node.value
         elif isinstance(node, ListNode):
             names = [str(item.value) for item in node.items if isinstance(item, ScalarNode)]
             good = all(re.fullmatch(r"\w{1,64}", name) for name in names)
             if 2 <= len(set(names)) == len(node.items) <= MAX_NODES and good:
-                return tuple(names)
+                return tuple(names), (None,) * len(names)
+        elif isinstance(node, MapNode) and node.entries and len(node.entries) <= MAX_NODES - 2:
+            for name in node.entries:
+                if name in ("input", "output") or not re.fullmatch(r"\w{1,64}", name):
+                    self.problems.add(
+                        node.key_marks[name],
+                        f"{here}.nodes",
+                        "a node is named by letters, digits and _, and not input or output, which are there anyway",
+                        found=repr(name),
+                    )
+            ops = (self.module(item, f"{here}.nodes.{name}") for name, item in node.entries.items())
+            return ("input", *node.entries, "output"), (None, *ops, None)
         self.problems.add((node or body).mark, f"{here}.nodes", rule, found=kind_of(node) if node else "nothing")
-        return ("0", "1")
+        return ("0", "1"), (None, None)
 
     @staticmethod
     def _ends(key: str, names: tuple[str, ...]) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from metanas.space._syntax import (
     ResidualForm,
     SequenceForm,
     SpaceSyntax,
+    StepsForm,
     Syntax,
     ValueSyntax,
 )
@@ -44,6 +45,8 @@ from metanas.space._template import (
     IDENTITY,
     Branches,
     Cell,
+    CellEdge,
+    CellNode,
     Chain,
     Clause,
     Computed,
@@ -76,7 +79,11 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
     """Resolve a space file; None when a breach (noted in ``problems``) stands in the way."""
     resolver = _Resolver(syntax, problems)
     try:
-        template = resolver.module(syntax.network, "", ())
+        template: Template = IDENTITY
+        if syntax.network is not None:
+            template = resolver.module(syntax.network, "", ())
+        for name, value in syntax.tabular.items():
+            resolver.value(value, name, ())
         resolver.part = "train"
         recipe = {name: resolver.value(value, f"train.{name}", ()) for name, value in syntax.train.items()}
     except _TooLargeError as error:
@@ -84,7 +91,8 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
         return None
     if problems.found:
         return None
-    return ordered(resolver.drafts, template, recipe, syntax, problems)
+    limits = [(place, columns, most) for place, (columns, most) in resolver.limits.items()]
+    return ordered(resolver.drafts, template, recipe, limits, syntax, problems)
 
 
 class _TooLargeError(Exception):
@@ -101,8 +109,12 @@ class _Resolver:
         self.by_place: dict[tuple[int, str, tuple[Scalar, ...]], int] = {}
         self.taken: set[str] = set()
         self.open_lets: list[str] = []
+        self.bound: dict[str, Value] = {}
+        """Values that the uses of blocks around the present place give to let names."""
         self.open_blocks: list[str] = []
         self.steps = 0
+        self.limits: dict[str, tuple[tuple[int, ...], int]] = {}
+        """Place of a cell -> its optional edges, and how many may be there."""
         self.nesting = 0
         self.checked: set[tuple[int, int]] = set()
         """Formulas, each with the parameter that it was checked for."""
@@ -151,6 +163,9 @@ class _Resolver:
         before = self.steps
         for name in dict.fromkeys(names_in(syntax.expression)):
             let = name.removeprefix("$")
+            if name.startswith("$") and let in self.bound:
+                names[name] = self.bound[let]
+                continue
             if not name.startswith("$") or let not in self.syntax.let:
                 known = [f"${known}" for known in self.syntax.let]
                 self.problems.add(
@@ -247,6 +262,8 @@ class _Resolver:
                 return Branches(inner_templates, merge, here)
             case GraphForm():
                 return self._graph(syntax, _named(place, syntax), when)
+            case StepsForm():
+                return self._steps(syntax, _named(place, syntax), when)
 
     def _op(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> Template:
         op = OPS[syntax.name]
@@ -349,21 +366,81 @@ class _Resolver:
                 )  # fmt: skip
 
     def _graph(self, syntax: GraphForm, place: str, when: Clause) -> Template:
-        edges = []
+        edges: dict[int, list[CellEdge]] = {target: [] for target in range(1, len(syntax.nodes))}
+        optional: list[int] = []
         for source, target, module in syntax.edges:
             here = _join(place, f"{syntax.nodes[source]}->{syntax.nodes[target]}")
             if isinstance(module, OptionalForm):
-                edges.append((source, target, self._optional_edge(module, here, when)))
+                template = self._optional_edge(module, here, when)
+                optional.extend([template.decision] if isinstance(template, Switch) else [])
             else:
-                edges.append((source, target, self.module(module, here, when)))
-        return Cell(syntax.nodes, tuple(edges), syntax.merge, place)
+                template = self.module(module, here, when)
+            edges[target].append(CellEdge((source,), (template,)))
+        if syntax.max_edges is not None:
+            self.limits[place] = (tuple(optional), syntax.max_edges)
+        nodes = []
+        for index, name in enumerate(syntax.nodes[1:], start=1):
+            op = syntax.ops[index]
+            template_of_op = None if op is None else self.module(op, _join(place, name), when)
+            merge = syntax.output if index == len(syntax.nodes) - 1 else syntax.merge
+            nodes.append(CellNode(name, tuple(edges[index]), merge, template_of_op))
+        return Cell((syntax.nodes[0],), tuple(nodes), place)
 
     def _optional_edge(self, syntax: OptionalForm, place: str, when: Clause) -> Template:
         """On an edge, nothing is no edge; in a sequence it is the input."""
         template = self._optional(syntax, place, when, {})
-        assert isinstance(template, (Switch, Chain))
         cut = OpSite("none", {}, place)
         return Switch(template.decision, (cut, template.options[1])) if isinstance(template, Switch) else cut
+
+    def _steps(self, syntax: StepsForm, place: str, when: Clause) -> Template:
+        names = list(syntax.inputs)
+        nodes = []
+        for step in range(1, syntax.steps + 1):
+            here = _join(place, f"step{step}")
+            nodes.append(CellNode(f"step{step}", self._step_edges(syntax, names, here, when), syntax.merge))
+            names.append(f"step{step}")
+        made = range(len(syntax.inputs), len(names))
+        kept = tuple(CellEdge((state,), (IDENTITY,)) for state in made)
+        each_input: tuple[Template, ...] = ()
+        if syntax.each_input is not None:
+            each_input = tuple(self.module(syntax.each_input, _join(place, name), when) for name in syntax.inputs)
+        reduces = OpSite("identity", {"stride": Fixed(syntax.stride)}, _join(place, "handed_on"))
+        return Cell(
+            syntax.inputs,
+            (*nodes, CellNode("output", kept, syntax.output)),
+            place,
+            each_input,
+            reduces if syntax.stride > 1 else None,
+        )
+
+    def _step_edges(self, syntax: StepsForm, names: list[str], place: str, when: Clause) -> tuple[CellEdge, ...]:
+        """One decision for which states are read, in order; then one module for each."""
+        picks = list(combinations(range(len(names)), min(syntax.reads, len(names))))
+        decision = None
+        if len(picks) > 1:
+            labels = tuple("+".join(names[state] for state in pick) for pick in picks)
+            inputs = _join(place, "inputs")
+            decision = self.decide(syntax, inputs, when, Decision(name=inputs, kind="choice", values=labels))
+        edges = []
+        for slot in range(len(picks[0])):
+            here = _join(place, f"op{slot + 1}")
+            plain = self.module(syntax.op, here, when)
+            strided = self._strided(syntax, here, when) if syntax.stride > 1 else plain
+            sources = tuple(pick[slot] for pick in picks)
+            modules = tuple(strided if source < len(syntax.inputs) else plain for source in sources)
+            edges.append(CellEdge(sources, modules, decision))
+        return tuple(edges)
+
+    def _strided(self, syntax: StepsForm, place: str, when: Clause) -> Template:
+        """The op as it stands on an edge from an input of a cell that reduces."""
+        stride: Overrides = {"stride": Constant(mark=syntax.mark, path=f"{syntax.path}.stride", value=syntax.stride)}
+        template = self.module(syntax.op, place, when, stride)
+        if stride:
+            self.problems.add(
+                syntax.mark, f"{syntax.path}.stride", "every op on an edge from an input takes the stride of the cell",
+                remedy="use ops with the parameter 'stride'",
+            )  # fmt: skip
+        return template
 
     # --- named modules
 
@@ -393,9 +470,12 @@ class _Resolver:
         shared = not syntax.new and syntax.name in self.syntax.blocks
         here = syntax.name if shared else _named(place, syntax)
         before = len(self.drafts)
+        outer = self.bound
+        self.bound = outer | {name: self.value(value, _join(here, name), when) for name, value in syntax.bound.items()}
         self.open_blocks.append(syntax.name)
         template = self.module(body, here, when, first)
         self.open_blocks.pop()
+        self.bound = outer
         if syntax.name not in self.syntax.blocks and len(self.drafts) > before:
             self.problems.add(
                 body.mark, f"$.ops.{syntax.name}", "an op makes no decisions", found=self.drafts[before].decision.name,
@@ -435,8 +515,11 @@ def _parts(module: ModuleSyntax) -> tuple[ModuleSyntax, ...]:
             return (body,)
         case ParallelForm(branches=branches):
             return branches
-        case GraphForm(edges=edges):
-            return tuple({id(edge): edge for _, _, edge in edges}.values())
+        case GraphForm(edges=edges, ops=ops):
+            unique = {id(edge): edge for _, _, edge in edges}
+            return (*unique.values(), *(op for op in ops if op is not None))
+        case StepsForm(op=op):
+            return (op,)
         case _:
             return ()
 

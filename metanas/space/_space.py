@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.errors import ConstraintError, MetanasError
-from metanas.space._constraints import Constraint
+from metanas.space._constraints import Constraint, EdgeLimit
 from metanas.space._count import count_rows
 from metanas.space._problems import did_you_mean
 from metanas.space._template import Decision, Template, Value, value_under
@@ -43,6 +43,10 @@ class SearchSpace:
     """Training settings that the file gives, as values or decisions."""
     constraints: tuple[Constraint, ...] = ()
     """What an architecture must make true."""
+    tabular: bool = False
+    """Whether it is decisions alone, whose results come from a table; such a space has no networks to build."""
+    limits: tuple[EdgeLimit, ...] = ()
+    """Bounds on the edges of cells."""
     text: str = field(default="", repr=False)
     """The file itself."""
 
@@ -57,7 +61,7 @@ class SearchSpace:
 
         A real range counts as the points that it is searched on.
         """
-        return count_rows(self.decisions, self.constraints)
+        return count_rows(self.decisions, self.constraints, self.limits)
 
     # --- rows
 
@@ -105,8 +109,11 @@ class SearchSpace:
             count += len(kept[-1])
             if count >= n:
                 return np.concatenate(kept) if len(kept) > 1 else kept[0]
+            if not count and self.size == 0:
+                break
             wanted = min(4 * wanted, 4096)
-        texts = ", ".join(repr(c.text) for c in self.constraints if not c.measures)
+        rules = [limit.text for limit in self.limits] + [c.text for c in self.constraints if not c.measures]
+        texts = ", ".join(map(repr, rules))
         raise ConstraintError(
             f"some row must meet the constraints {texts}", found=f"{count} in {_MAX_DRAWS} batches", remedy="relax them",
             where=f"space {self.name}",
@@ -115,6 +122,8 @@ class SearchSpace:
     def satisfies(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows meet the constraints that speak of decisions alone, ``(n,)``."""
         keep = np.ones(len(rows), dtype=bool)
+        for limit in self.limits:
+            keep &= limit.holds(rows)
         for constraint in self.constraints:
             if not constraint.measures:
                 keep &= constraint.holds(rows, self.decisions)
@@ -197,7 +206,11 @@ class SearchSpace:
 
     def covering_rows(self, rng: np.random.Generator) -> Rows:
         """Rows in which every value of every choice, and both ends of every range, occur at least once."""
-        wanted = {(c, v) for c, d in enumerate(self.decisions) for v in (range(d.size) if d.kind == "choice" else (0, d.size - 1))}
+        wanted = {
+            (c, v)
+            for c, d in enumerate(self.decisions)
+            for v in (range(d.size) if d.kind == "choice" else (0, d.size - 1))
+        }
         rows: list[Rows] = []
         while wanted:
             column, value = min(wanted)
@@ -219,7 +232,7 @@ class SearchSpace:
                 row[parent] = min(allowed)
             row = self.complete(row[None], rng)[0]
             if row[column] >= 0:
-                return row
+                return np.asarray(row)
         return None
 
     # --- one row

@@ -76,6 +76,8 @@ class Reference(Syntax):
 
     name: str
     new: bool = False
+    bound: dict[str, ValueSyntax] = field(default_factory=dict)
+    """Values that ``let`` names have in this use of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,18 +129,55 @@ class ParallelForm(Syntax):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GraphForm(Syntax):
-    """``graph``: a cell with modules on its edges."""
+    """``graph`` with ``nodes``: a cell with modules on its edges, on its nodes, or on both."""
 
     nodes: tuple[str, ...]
     """Names in topological order; the first is the input, the last the output."""
+    ops: tuple[ModuleSyntax | None, ...]
+    """What each node does with its merged inputs; None for nothing more."""
     edges: tuple[tuple[int, int, ModuleSyntax], ...]
     """Source, target and module."""
     merge: str
     """What a node does with its inputs."""
+    output: str
+    """The same for the last node."""
+    max_edges: int | None = None
+    """Most optional edges that are there at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepsForm(Syntax):
+    """``graph`` with ``steps``: each step chooses distinct earlier states and an op on each (DARTS)."""
+
+    inputs: tuple[str, ...]
+    """Names of the input states: the last module's result, or ``(before, previous)``."""
+    steps: int
+    """How many states are made."""
+    reads: int
+    """How many earlier states a step reads."""
+    op: ModuleSyntax
+    """What stands between a state and a step."""
+    merge: str
+    """What a step does with what it reads."""
+    output: str
+    """What is done with the states of all steps."""
+    stride: int = 1
+    """Stride of the ops on edges from the inputs."""
+    each_input: ModuleSyntax | None = None
+    """What each input goes through first."""
 
 
 ModuleSyntax = (
-    OpCall | Reference | SequenceForm | ChoiceForm | OptionalForm | RepeatForm | ResidualForm | ParallelForm | GraphForm
+    OpCall
+    | Reference
+    | SequenceForm
+    | ChoiceForm
+    | OptionalForm
+    | RepeatForm
+    | ResidualForm
+    | ParallelForm
+    | GraphForm
+    | StepsForm
 )
 
 
@@ -158,7 +197,10 @@ class SpaceSyntax:
     """Which of ``named`` are blocks."""
     depths: dict[str, int] = field(default_factory=dict)
     """Bound of recursion of the blocks that say one."""
-    network: ModuleSyntax
+    network: ModuleSyntax | None
+    """None for a tabular space."""
+    tabular: dict[str, ValueSyntax] = field(default_factory=dict)
+    """Decisions alone, of a space whose results come from a table."""
     train: dict[str, ValueSyntax] = field(default_factory=dict)
     constraints: tuple[tuple[str, Mark, str], ...] = ()
     """Text, place and path."""

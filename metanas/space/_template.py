@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from metanas.space._expression import Expression, ExpressionError, evaluate
 from metanas.space._yaml import Scalar
@@ -171,14 +172,47 @@ class Branches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """A graph with templates on its edges."""
+class CellEdge:
+    """What stands between a state of a cell and a later node."""
 
-    nodes: tuple[str, ...]
-    edges: tuple[tuple[int, int, Template], ...]
-    """Source, target and template, ordered by target."""
+    sources: tuple[int, ...]
+    """The state that it reads: the only one, or the one at the value index of ``pick``."""
+    modules: tuple[Template, ...]
+    """What stands there for each of ``sources``; with the same decisions, but perhaps another stride."""
+    pick: int | None = None
+    """Decision that says which of ``sources`` is read."""
+
+    def chosen(self, row: Sequence[int] | npt.NDArray[np.int64]) -> tuple[int, Template]:
+        """State and module under a row."""
+        index = 0 if self.pick is None else int(row[self.pick])
+        return self.sources[index], self.modules[index]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellNode:
+    """A state of a cell: what arrives is merged, then goes through ``op``."""
+
+    name: str
+    edges: tuple[CellEdge, ...]
     merge: str
+    op: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A graph. States are numbered: the inputs, then the nodes; the last node's is the result.
+
+    With two inputs the first is what the cell before read as its last input (``before``), the second the result of
+    the module before (``previous``).
+    """
+
+    inputs: tuple[str, ...]
+    nodes: tuple[CellNode, ...]
     site: str
+    each_input: tuple[Template, ...] = ()
+    """What each input goes through first; empty for nothing."""
+    hands_on: Template | None = None
+    """What this cell's last input goes through before the next cell reads it: a reduction where this cell reduces."""
 
 
 Template = OpSite | Chain | Switch | Copies | Branches | Cell
@@ -186,9 +220,20 @@ Template = OpSite | Chain | Switch | Copies | Branches | Cell
 IDENTITY = Chain(())
 
 
-def columns_read(template: Template) -> set[int]:
-    """The decisions that a template's network depends on."""
-    found: set[int] = set()
+def parts_of_cell(cell: Cell) -> Iterator[Template]:
+    """The templates in a cell, each once."""
+    parts: list[Template] = [*cell.each_input]
+    for node in cell.nodes:
+        parts.extend(module for edge in node.edges for module in edge.modules)
+        if node.op is not None:
+            parts.append(node.op)
+    if cell.hands_on is not None:
+        parts.append(cell.hands_on)
+    yield from {id(part): part for part in parts}.values()
+
+
+def templates_in(template: Template) -> Iterator[Template]:
+    """A template and all in it, each once."""
     seen: set[int] = set()
     waiting: list[Template] = [template]
     while waiting:
@@ -196,21 +241,33 @@ def columns_read(template: Template) -> set[int]:
         if id(part) in seen:
             continue
         seen.add(id(part))
+        yield part
         match part:
-            case OpSite(parameters=parameters):
-                found.update(*(decisions_in(value) for value in parameters.values()))
             case Chain(items=items):
                 waiting.extend(items)
-            case Switch(decision=decision, options=options):
-                found.add(decision)
+            case Switch(options=options):
                 waiting.extend(options)
-            case Copies(times=times, copies=copies):
-                found |= decisions_in(times)
+            case Copies(copies=copies):
                 waiting.extend(copies)
             case Branches(branches=branches):
                 waiting.extend(branches)
-            case Cell(edges=edges):
-                waiting.extend(edge for _, _, edge in edges)
+            case Cell():
+                waiting.extend(parts_of_cell(part))
+
+
+def columns_read(template: Template) -> set[int]:
+    """The decisions that a template's network depends on."""
+    found: set[int] = set()
+    for part in templates_in(template):
+        match part:
+            case OpSite(parameters=parameters):
+                found.update(*(decisions_in(value) for value in parameters.values()))
+            case Switch(decision=decision):
+                found.add(decision)
+            case Copies(times=times):
+                found |= decisions_in(times)
+            case Cell(nodes=nodes):
+                found.update(edge.pick for node in nodes for edge in node.edges if edge.pick is not None)
     return found
 
 
@@ -222,3 +279,5 @@ class Resolved:
     template: Template
     recipe: Mapping[str, Value] = field(default_factory=dict)
     """Training settings by name."""
+    limits: tuple[tuple[str, tuple[int, ...], int], ...] = ()
+    """Cells with a bound on their edges: place, columns of the edges' decisions, and how many may be there."""

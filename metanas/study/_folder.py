@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import filelock
 
-from metanas import __version__
+from metanas._version import __version__
 from metanas.errors import StudyError
 
 _PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "networkx")
@@ -86,7 +86,9 @@ class RunFolder:
                     remedy="choose another place with --runs",
                 ) from error  # fmt: skip
             return cls(path)
-        raise StudyError("a run folder needs a name of its own", found=f"a hundred of {name}-{stamp}", where=str(parent))
+        raise StudyError(
+            "a run folder needs a name of its own", found=f"a hundred of {name}-{stamp}", where=str(parent)
+        )
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -96,6 +98,7 @@ class RunFolder:
         ------
         StudyError
             If it holds no run.
+
         """
         folder = cls(path)
         if not folder.run_file.is_file():

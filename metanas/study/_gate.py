@@ -18,10 +18,12 @@ Row = npt.NDArray[np.int64]
 class Gate:
     """Checks rows of a space for one data set, and remembers why rows were refused."""
 
-    def __init__(self, space: SearchSpace, input_shape: Shape, outputs: int) -> None:
+    def __init__(self, space: SearchSpace, input_shape: Shape, outputs: int, *, samples: int) -> None:
         self.space = space
         self.input_shape = input_shape
         self.outputs = outputs
+        self.samples = samples
+        """How many there are to train on, which the batch size may depend on."""
         self._ids = CanonicalIds(space)
         self._refusals: Counter[str] = Counter()
         self._last_shape_error: ShapeError | None = None
@@ -46,11 +48,15 @@ class Gate:
         architecture = Architecture(self.space, tuple(int(v) for v in row))
         layers = architecture.layers(self.input_shape, self.outputs)
         recipe = _recipe(architecture)
-        return Measures.of(layers, batch_size=recipe.batch_size, optimizer=recipe.optimizer)
+        return Measures.of(layers, batch_size=recipe.batch_for(self.samples), optimizer=recipe.optimizer)
 
     def _reason(self, row: Row) -> str:
         if not self.space.satisfies(row[None])[0]:
-            return next(c.text for c in self.space.constraints if not c.measures and not c.holds(row[None], self.space.decisions)[0])
+            return next(
+                c.text
+                for c in self.space.constraints
+                if not c.measures and not c.holds(row[None], self.space.decisions)[0]
+            )
         try:
             measures = self.measures(row)
         except ShapeError as error:

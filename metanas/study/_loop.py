@@ -72,7 +72,9 @@ class Search:
         self.directions = [direction for _, direction in trials.objectives]
         self.rungs = Rungs(run.rungs, self.directions[0])
         self.limits = Limits(
-            run.trials, None if run.time is None else time.monotonic() + max(0.0, run.time - self._time_spent()), run.target
+            run.trials,
+            None if run.time is None else time.monotonic() + max(0.0, run.time - self._time_spent()),
+            run.target,
         )
         self._stop = False
         self._jobs: dict[str, int] = {}
@@ -95,6 +97,7 @@ class Search:
         ------
         MetanasError
             If nothing can be proposed from the start, every evaluation fails, or the study cannot be written.
+
         """
         self._take_over()
         self.listener.began(
@@ -160,7 +163,9 @@ class Search:
             return Ending.TIME
         best = self.best()
         if limits.target is not None and best is not None and best.values is not None:
-            reached = best.values[0] >= limits.target if self.directions[0] == "maximize" else best.values[0] <= limits.target
+            reached = (
+                best.values[0] >= limits.target if self.directions[0] == "maximize" else best.values[0] <= limits.target
+            )
             if reached:
                 return Ending.TARGET
         return None

@@ -33,15 +33,14 @@ class Proposer(ABC):
         """
 
 
-def make_proposer(
-    name: str, options: Mapping[str, Any], trials: Trials, gate: Gate, *, seed: int
-) -> Proposer:
+def make_proposer(name: str, options: Mapping[str, Any], trials: Trials, gate: Gate, *, seed: int) -> Proposer:
     """The proposer of a strategy's name.
 
     Raises
     ------
     MetanasError
         If the strategy does not take the options or does not suit the space.
+
     """
     if name in STRATEGIES:
         return _StrategyProposer(STRATEGIES[name](**options), trials, gate, seed)

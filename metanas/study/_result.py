@@ -17,7 +17,7 @@ from metanas.errors import StudyError
 from metanas.study._folder import RunFolder
 from metanas.study._loop import read_final
 from metanas.study._session import read_run
-from metanas.trial import TrialRecord, best_trial, pareto_front
+from metanas.trial import TrialRecord, best_trial, comparable, pareto_front
 
 if TYPE_CHECKING:
     import optuna
@@ -40,6 +40,7 @@ class SearchResult:
         ------
         StudyError
             If the folder holds no run.
+
         """
         return cls(RunFolder.open(Path(path)))
 
@@ -72,6 +73,7 @@ class SearchResult:
         ------
         StudyError
             If no trial has a value yet.
+
         """
         best = best_trial(self.trials, [direction for _, direction in self.objectives])
         if best is None:
@@ -81,9 +83,9 @@ class SearchResult:
     @property
     def pareto(self) -> list[TrialRecord]:
         """The trials that no other beats in every objective."""
-        valued = [t for t in self.trials if t.values is not None]
-        front = pareto_front([t.values for t in valued], [direction for _, direction in self.objectives]) if valued else []
-        return [valued[index] for index in front]
+        valued = comparable(self.trials)
+        directions = [direction for _, direction in self.objectives]
+        return [valued[index] for index in pareto_front([t.values or () for t in valued], directions)]
 
     @property
     def architecture(self) -> Architecture:
@@ -125,7 +127,8 @@ class SearchResult:
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(prepared)))
         if not self.preparation.classes:
             return np.asarray(outputs[:, 0].numpy())
-        return np.asarray(self.preparation.classes)[outputs.argmax(1).numpy()]
+        names: np.ndarray[Any, Any] = np.asarray(self.preparation.classes)[outputs.argmax(1).numpy()]
+        return names
 
     def _artefact(self, name: str) -> Path:
         path = self.folder.best / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ def read_run_file(path: Path, *, sets: Sequence[str] = ()) -> RunFile:
         With every breach of the rules.
     MetanasError
         If it cannot be read.
+
     """
     return parse_run_text(read_text(path), str(path), base=path.absolute().parent, sets=sets)
 
@@ -110,8 +112,8 @@ def read_run_file(path: Path, *, sets: Sequence[str] = ()) -> RunFile:
 def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()) -> RunFile:
     """A run file from its text; see :func:`read_run_file`."""
     root = parse_yaml(text, file)
-    for index, setting in enumerate(sets):
-        _override(root, setting, index)
+    for setting in sets:
+        _override(root, setting)
     problems = Problems()
     reader = _Reader(problems)
     run = reader.run_file(root, file, base)
@@ -120,12 +122,12 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     return run
 
 
-def _override(root: Node, setting: str, index: int) -> None:
+def _override(root: Node, setting: str) -> None:
     key, equals, text = setting.partition("=")
-    mark = Mark("--set", index + 1, 1)
+    mark = Mark(f"--set {key}", 1, 1)
     if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
         raise LanguageError([Problem(mark, "$", "an override is key=value", setting, "write e.g. search.trials=10")])
-    value = parse_yaml(text, "--set") if text.strip() else ScalarNode(mark, "")
+    value = parse_yaml(text, mark.file) if text.strip() else ScalarNode(mark, "")
     node, parts = root, key.split(".")
     for part in parts[:-1]:
         if not isinstance(node, MapNode):
@@ -146,7 +148,9 @@ class _Reader(Values):
 
     def run_file(self, root: Node, file: str, base: Path) -> RunFile | None:
         if not isinstance(root, MapNode):
-            self.problems.add(root.mark, "$", "a run file is a mapping", found=kind_of(root), remedy="see 'metanas init'")
+            self.problems.add(
+                root.mark, "$", "a run file is a mapping", found=kind_of(root), remedy="see 'metanas init'"
+            )
             return None
         self.keys(root, "$", _TOP)
         # An evaluator of the user's own measures what it likes.
@@ -198,9 +202,11 @@ class _Reader(Values):
         return node
 
     def _name(self, root: MapNode, default: str) -> str:
-        name = self.text(root, "$", "name", re.sub(r"[^\w-]+", "-", default).strip("-") or "search")
+        name = self.text(root, "$", "name", re.sub(r"[^\w-]+", "-", default).strip("-")[:80] or "search")
         if not re.fullmatch(r"[\w-]{1,80}", name):
-            self.problems.add(root.entries["name"].mark, "$.name", "a name is letters, digits, _ and -", found=repr(name))
+            self.problems.add(
+                root.entries["name"].mark, "$.name", "a name is letters, digits, _ and -", found=repr(name)
+            )
         return name
 
     def _data(self, root: MapNode) -> str | dict[str, Any]:
@@ -212,7 +218,10 @@ class _Reader(Values):
         if isinstance(node, MapNode):
             return dict(plain(node))
         self.problems.add(
-            node.mark, "$.data", "data is a name, a path, or a mapping such as {table: people.csv, target: income}", found=kind_of(node)
+            node.mark,
+            "$.data",
+            "data is a name, a path, or a mapping such as {table: people.csv, target: income}",
+            found=kind_of(node),
         )
         return ""
 
@@ -223,7 +232,9 @@ class _Reader(Values):
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
             return self._checked([(node.value, _direction(node.value), node)], node)
         if not isinstance(node, MapNode):
-            self.problems.add(node.mark, "$.objective", "an objective is {maximize: accuracy} or the like", found=kind_of(node))
+            self.problems.add(
+                node.mark, "$.objective", "an objective is {maximize: accuracy} or the like", found=kind_of(node)
+            )
             return ()
         self.keys(node, "$.objective", ("maximize", "minimize"))
         found: list[tuple[str, str, Node]] = []
@@ -234,7 +245,9 @@ class _Reader(Values):
                 if isinstance(item, ScalarNode) and isinstance(item.value, str):
                     found.append((item.value, direction, item))
                 else:
-                    self.problems.add(item.mark, f"$.objective.{direction}", "an objective is a name", found=kind_of(item))
+                    self.problems.add(
+                        item.mark, f"$.objective.{direction}", "an objective is a name", found=kind_of(item)
+                    )
         return self._checked(found, node)
 
     def _checked(self, found: list[tuple[str, str, Node]], node: Node) -> tuple[Objective, ...]:
@@ -242,17 +255,27 @@ class _Reader(Values):
         for name, direction, item in found:
             if name not in METRICS and name not in COSTS and not _DOTTED.fullmatch(name) and not self._own_evaluator:
                 self.problems.add(
-                    item.mark, "$.objective", f"no metric has the name {name!r}", remedy=did_you_mean(name, [*METRICS, *COSTS])
+                    item.mark,
+                    "$.objective",
+                    f"no metric has the name {name!r}",
+                    remedy=did_you_mean(name, [*METRICS, *COSTS]),
                 )
             elif _direction(name) not in ("", direction) and direction in ("maximize", "minimize"):
                 self.problems.add(
                     item.mark, "$.objective", f"{name} is better when it is {_WORDS[_direction(name)]}",
                     found=direction, remedy=f"write {{{_direction(name)}: {name}}}",
                 )  # fmt: skip
+            elif direction == "":
+                self.problems.add(
+                    item.mark, "$.objective", "a metric of your own needs a direction", found=name,
+                    remedy=f"write {{maximize: {name}}} or {{minimize: {name}}}",
+                )  # fmt: skip
             if names.count(name) > 1:
                 self.problems.add(item.mark, "$.objective", "an objective stands once", found=name)
         if not found:
-            self.problems.add(node.mark, "$.objective", "name one objective or more", remedy="write {maximize: accuracy}")
+            self.problems.add(
+                node.mark, "$.objective", "name one objective or more", remedy="write {maximize: accuracy}"
+            )
         return tuple((name, direction) for name, direction, _ in found)
 
     def _constraints(self, root: MapNode) -> list[tuple[str, Mark, str]]:
@@ -274,7 +297,8 @@ class _Reader(Values):
         node = search.entries.get("strategy")
         if node is None:
             return DEFAULT_STRATEGY, {}
-        name, options = "", {}
+        name = ""
+        options: dict[str, Any] = {}
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
             name = node.value
         elif isinstance(node, MapNode) and len(node.entries) == 1:
@@ -286,7 +310,9 @@ class _Reader(Values):
             )
             return DEFAULT_STRATEGY, {}
         if problem := strategy_problem(name, options):
-            self.problems.add(node.mark, "$.search.strategy", problem.rule, found=problem.found or "", remedy=problem.remedy)
+            self.problems.add(
+                node.mark, "$.search.strategy", problem.rule, found=problem.found or "", remedy=problem.remedy
+            )
         return name, options
 
     def _training(self, root: MapNode) -> tuple[dict[str, Any], tuple[int, ...]]:
@@ -295,9 +321,14 @@ class _Reader(Values):
         train = dict(plain(section))
         train_epochs = train.pop("epochs", None)
         node = section.entries.get("epochs")
-        if node is not None and (isinstance(train_epochs, bool) or not isinstance(train_epochs, int) or train_epochs < 1):
+        if node is not None and (
+            isinstance(train_epochs, bool) or not isinstance(train_epochs, int) or train_epochs < 1
+        ):
             self.problems.add(
-                node.mark, "$.train.epochs", "epochs is a whole number from 1: the fidelity, not a decision", found=kind_of(node)
+                node.mark,
+                "$.train.epochs",
+                "epochs is a whole number from 1: the fidelity, not a decision",
+                found=kind_of(node),
             )
             train_epochs = None
         rungs = self._rungs(root)
@@ -387,17 +418,32 @@ class _Reader(Values):
         return "train"
 
     def _number(
-        self, node: MapNode, path: str, key: str, *, low: float | None = None, whole: bool = False, default: float | None = None
+        self,
+        node: MapNode,
+        path: str,
+        key: str,
+        *,
+        low: float | None = None,
+        whole: bool = False,
+        default: float | None = None,
     ) -> float | None:
         entry = node.entries.get(key)
         if entry is None or (isinstance(entry, ScalarNode) and entry.value is None):
             return default
         value = entry.value if isinstance(entry, ScalarNode) else None
         kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or (low is not None and value < low) or value != value:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, kinds)
+            or (low is not None and value < low)
+            or value != value
+        ):
             what = "a whole number" if whole else "a number"
             self.problems.add(
-                entry.mark, f"{path}.{key}", f"must be {what}" + ("" if low is None else f" from {low:g}"), found=kind_of(entry)
+                entry.mark,
+                f"{path}.{key}",
+                f"must be {what}" + ("" if low is None else f" from {low:g}"),
+                found=kind_of(entry),
             )
             return default
         return value
@@ -424,7 +470,7 @@ def _direction(name: str) -> str:
 
 def _seconds(value: Any) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value) if value > 0 else None
+        return float(value) if 0 < value < math.inf else None
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or not any(match.groups()):
         return None
@@ -433,7 +479,7 @@ def _seconds(value: Any) -> float | None:
 
 def _bytes(value: Any) -> int | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value) if value > 0 else None
+        return int(value) if 0 < value < math.inf else None
     match = _BYTES.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return None

@@ -15,17 +15,19 @@ import numpy as np
 import yaml
 
 from metanas._rng import generator
+from metanas.controller import RandomSearch
 from metanas.data import BUILTIN_NAMES, Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError, StudyError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems
 from metanas.space import SearchSpace, find_space, load_space
-from metanas.study._folder import Lease, RunFolder, environment
+from metanas.study._folder import Lease, RunFolder, environment, write_atomically
 from metanas.study._gate import Gate
 from metanas.study._listener import Listener
 from metanas.study._loop import Ending, Search
 from metanas.study._proposer import make_proposer
 from metanas.study._run_file import Objective, RunFile, read_run_file
 from metanas.study._storage import disk_errors, open_storage
+from metanas.study._strategies import STRATEGIES, make_sampler
 from metanas.study._trials import Trials
 from metanas.trial import Result
 from metanas.worker import make_engine, plan_slots
@@ -59,6 +61,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     ------
     MetanasError
         If the space or the data cannot be used, or do not suit each other or the objectives.
+
     """
     space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
     dataset = load_dataset(run.data, base=run.base)
@@ -68,10 +71,17 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             f"{dataset.name}, which is {_an(dataset.kind)} set", where=run.file,
             remedy=f"choose a space with 'input: {dataset.kind}'",
         )  # fmt: skip
+    if space.tabular and run.evaluator == "train":
+        raise MetanasError(
+            "a tabular space has no networks to train", found=f"the space {space.name}", where=run.file,
+            remedy="give an 'evaluator' that looks results up",
+        )  # fmt: skip
     objectives = run.objectives or _default_objective(dataset)
     for name, _ in objectives:
         if (run.evaluator == "train" and name not in COSTS) and (
-            problem := metric_problem(name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python)
+            problem := metric_problem(
+                name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python
+            )
         ):
             raise problem
     _check_recipe(run, space, allow_python)
@@ -81,9 +91,12 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             where=f"{run.file}: evaluator", remedy="pass --allow-python if you trust this code",
         )  # fmt: skip
     splits = split(dataset, seed=run.seed)
+    preparation = fit_preparation(dataset, splits.train)
+    _check_some_network(space, preparation, dataset, samples=len(splits.train))
+    if run.strategy not in STRATEGIES:
+        make_sampler(run.strategy, run.strategy_options, space, 0)
     return Plan(
-        run=run, space=space, dataset=dataset, splits=splits, preparation=fit_preparation(dataset, splits.train),
-        objectives=objectives,
+        run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives
     )  # fmt: skip
 
 
@@ -99,13 +112,23 @@ def _default_objective(dataset: Dataset) -> tuple[Objective, ...]:
 def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
     """Every setting is known and in range, whatever is decided: judged on the ends and options of each decision."""
     rows = space.sample(32, generator(0, "recipe"))
-    rows = np.concatenate([rows, np.where(rows >= 0, 0, rows), np.where(rows >= 0, [d.size - 1 for d in space.decisions], rows)])
+    rows = np.concatenate(
+        [rows, np.where(rows >= 0, 0, rows), np.where(rows >= 0, [d.size - 1 for d in space.decisions], rows)]
+    )
     problems: dict[str, MetanasError] = {}
     for row in rows:
         for problem in recipe_problems(space.recipe_of(row), where=f"{run.file}: train", allow_python=allow_python):
             problems.setdefault(problem.where, problem)
     if problems:
         raise MetanasError("\n".join(str(problem) for problem in problems.values()))
+
+
+def _check_some_network(space: SearchSpace, preparation: Preparation, dataset: Dataset, *, samples: int) -> None:
+    """Some network of the space can be built for the data and meets the constraints."""
+    gate = Gate(space, preparation.input_shape, dataset.n_outputs, samples=samples)
+    found = RandomSearch().propose(space, [], lambda row: not gate.refusal(row), generator(0, "some network"))
+    if found is None and (error := gate.explain_nothing_left()):
+        raise error
 
 
 # --- the run folder
@@ -117,7 +140,9 @@ def create_run(planned: Plan, parent: Path) -> RunFolder:
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")
-        folder.run_file.write_text(yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        folder.run_file.write_text(
+            yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
         dataset, splits = planned.dataset, planned.splits
         folder.write_info(
             environment()
@@ -133,7 +158,11 @@ def create_run(planned: Plan, parent: Path) -> RunFolder:
                     "task": dataset.task,
                     "outputs": dataset.n_outputs,
                     "shape": list(planned.preparation.input_shape),
-                    "samples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+                    "samples": {
+                        "train": len(splits.train),
+                        "validation": len(splits.validation),
+                        "test": len(splits.test),
+                    },
                     "fingerprint": dataset.fingerprint,
                 },
             }
@@ -168,15 +197,26 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "fidelity": {"epochs": rungs if len(rungs) > 1 else rungs[0]},
         "train": run.train,
         "workers": run.workers if run.engine == "local" else {"engine": run.engine, "count": run.workers},
-        "storage": "default" if run.storage is None else re.sub(r"//([^:@/]*):[^@/]*@", r"//\1@", run.storage),
+        "storage": "default" if run.storage is None else _without_password(run.storage),
         "evaluator": run.evaluator,
     }
 
 
 def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
     if isinstance(data, str):
-        return data if data in BUILTIN_NAMES else os.path.abspath(base / data)
-    return {k: os.path.abspath(base / v) if k in ("table", "images", "arrays") and isinstance(v, str) else v for k, v in data.items()}
+        return data if data in BUILTIN_NAMES else _absolute_path(data, base)
+    return {
+        k: _absolute_path(v, base) if k in ("table", "images", "arrays") and isinstance(v, str) else v
+        for k, v in data.items()
+    }
+
+
+def _absolute_path(path: str, base: Path) -> str:
+    return os.path.abspath(base / Path(path).expanduser())
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=[?&])password=[^&]*&?", "", re.sub(r"//([^:@/?]*):.*@", r"//\1@", url)).rstrip("?&")
 
 
 # --- a session
@@ -210,20 +250,27 @@ def run_session(
     ------
     MetanasError
         If another process works on the run, its data changed, its study cannot be read, or the search cannot go on.
+
     """
     with Lease(folder), disk_errors(folder.path):
         run = read_run_file(folder.run_file, sets=sets)
         planned = plan(run, allow_python=allow_python)
         _same_data(folder, planned)
         if sets:
-            folder.run_file.write_text(yaml.safe_dump(resolved(planned), sort_keys=False), encoding="utf-8")
+            write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))
         name = folder.read_info().get("study", study_name(folder))
         trials = Trials(open_storage(folder.journal, storage or run.storage), name, planned.space, planned.objectives)
-        gate = Gate(planned.space, planned.preparation.input_shape, planned.dataset.n_outputs)
+        gate = Gate(
+            planned.space,
+            planned.preparation.input_shape,
+            planned.dataset.n_outputs,
+            samples=len(planned.splits.train),
+        )
         proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
         slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
         setup = _setup(planned, len(slots), allow_python)
         engine = make_engine(run.engine, setup, slots, folder.workers)
+        folder.write_info(folder.read_info() | {"workers": engine.capacity})
         finished = False
         try:
             search = Search(run, folder, trials, gate, proposer, engine, listener=listener or Listener())
@@ -283,6 +330,7 @@ def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile,
     ------
     MetanasError
         If the study cannot be read.
+
     """
     run = read_run_file(folder.run_file)
     space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
@@ -296,5 +344,3 @@ def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile,
             remedy="start the search with 'metanas resume'",
         ) from None  # fmt: skip
     return run, space, trials
-
-

@@ -56,13 +56,16 @@ def open_storage(journal: Path, url: str | None, *, read_only: bool = False) -> 
     ------
     StudyError
         If the file is no study, or the URL leads nowhere.
+
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if url is None:
-            if not read_only:
-                _mend(journal)
-            elif not journal.is_file():
+            if journal.exists():
+                _check_begin(journal)
+                if not read_only:
+                    _mend(journal)
+            elif read_only:
                 raise _no_study(journal, "no file")
             try:
                 return JournalStorage(_Journal(str(journal)))
@@ -77,22 +80,25 @@ def _database(url: str) -> BaseStorage:
     try:
         return RDBStorage(url)
     except Exception as error:
-        text = re.sub(r"//[^@/]*@", "//…@", str(error)).splitlines()[0]
+        text = re.sub(r"//\S*@", "//…@", str(error)).splitlines()[0]
         raise StudyError(
             "the storage must be a database that Optuna reaches", found=text, where="storage",
             remedy="check the URL, and that the server runs",
         ) from error  # fmt: skip
 
 
-def _mend(journal: Path) -> None:
-    """Cut a last line that was not written to its end, and refuse a file that is no journal."""
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
+def _check_begin(journal: Path) -> None:
+    """Refuse a file that does not begin as a journal does."""
+    with journal.open("rb") as file:
         first = file.readline(_LONGEST_LINE)
-        torn_at_birth = not first.endswith(b"\n") and _BEGIN.startswith(first[: len(_BEGIN)])
-        if not (torn_at_birth or _is_entry(first)):
-            raise _no_study(journal, repr(first[:40]))
+    torn_at_birth = not first.endswith(b"\n") and _BEGIN.startswith(first[: len(_BEGIN)])
+    if not (torn_at_birth or _is_entry(first)):
+        raise _no_study(journal, repr(first[:40]))
+
+
+def _mend(journal: Path) -> None:
+    """Cut a last line that was not written to its end."""
+    with journal.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         start = max(0, size - _LONGEST_LINE)
         file.seek(start)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from metanas.controller import Evolution, LocalSearch, RandomSearch, Strategy
+from metanas._lazy import optional_import
+from metanas.controller import Evolution, LocalSearch, RandomSearch
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
 
 if TYPE_CHECKING:
     import optuna
 
-STRATEGIES: Mapping[str, type[Strategy]] = {"random": RandomSearch, "evolution": Evolution, "local": LocalSearch}
+STRATEGIES: Mapping[str, type[RandomSearch] | type[Evolution] | type[LocalSearch]] = {
+    "random": RandomSearch,
+    "evolution": Evolution,
+    "local": LocalSearch,
+}
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
     "tpe": "TPESampler",
@@ -27,6 +33,8 @@ SAMPLERS: Mapping[str, str] = {
 }
 """Name behind ``optuna:`` -> class in ``optuna.samplers``."""
 
+_MODELS_SOME = ("gp", "cmaes", "qmc")
+"""Samplers that draw the decisions that they cannot model at random, and warn of it."""
 _GRID = 1_000_000
 
 
@@ -61,25 +69,29 @@ def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed
     ------
     MetanasError
         If it does not take the options, needs a package that is missing, or does not suit the space.
+
     """
     import optuna
 
     short = name.removeprefix("optuna:")
     kind = getattr(optuna.samplers, SAMPLERS[short])
     arguments = dict(options)
+    if short == "cmaes":
+        # Optuna would say it in the middle of the search.
+        optional_import("cmaes")
     if short == "grid":
         arguments["search_space"] = _grid(space)
+    if short in _MODELS_SOME:
+        # A line for each choice of each trial would say what the user knows: it was asked for by name.
+        arguments = {"warn_independent_sampling": False} | arguments
     try:
-        return kind(seed=seed, **arguments)  # type: ignore[no-any-return]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return kind(seed=seed, **arguments)  # type: ignore[no-any-return]
     except TypeError as error:
         raise MetanasError(
             f"optuna.samplers.{SAMPLERS[short]} must take the settings", found=str(error), where="search.strategy"
         ) from error
-    except ImportError as error:
-        raise MetanasError(
-            f"the sampler {short} needs a package that is not installed", found=str(error), where="search.strategy",
-            remedy="install it with: pip install 'optuna[optional]'",
-        ) from error  # fmt: skip
 
 
 def _grid(space: SearchSpace) -> dict[str, list[Any]]:

@@ -70,7 +70,7 @@ class Trials:
             self._load(trial)
 
     def _open(self, storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
-        directions = [direction for _, direction in self.objectives]
+        directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in self.objectives]
         # Optuna says on standard error that it created a study; the progress of the search says it better.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = (
@@ -78,7 +78,7 @@ class Trials:
             if self._read_only
             else optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         )
-        if [d.name.lower() for d in study.directions] != directions:
+        if study.directions != directions:
             raise StudyError(
                 "a study keeps its objectives", found=", ".join(d.name.lower() for d in study.directions), where=name,
                 remedy="give the run another name",
@@ -96,13 +96,14 @@ class Trials:
         try:
             if _ID not in attributes:
                 raise MetanasError("it holds no architecture of this space")
-            self.space.to_row(trial.params)
+            # A sampler's real values are between the points of a range; the nearest was evaluated.
+            decisions = self.space.to_values(self.space.to_row(trial.params))
         except MetanasError as error:
             self.unread.append((trial.number, str(error)))
             return
         record = TrialRecord(
             number=trial.number,
-            decisions=dict(trial.params),
+            decisions=decisions,
             canonical_id=attributes[_ID],
             origin=attributes.get(_ORIGIN, ""),
             status=None,
@@ -208,6 +209,9 @@ class Trials:
         record = self.records[number]
         assert record.status is not None
         state = _STATES.get(record.status, TrialState.FAIL)
+        if state is TrialState.PRUNED and len(self.objectives) > 1:
+            # Optuna knows no pruned trials with several objectives: TPE fails, fronts leave them out.
+            state = TrialState.COMPLETE
         self._storage.set_trial_state_values(self._ids[number], state, record.values)
 
     def _with_result(self, record: TrialRecord, result: Result, ended: float | None) -> TrialRecord:

@@ -42,7 +42,7 @@ def test_json_that_is_no_architecture(text: str, words: str) -> None:
 
 def test_the_graph_shows_ops_and_where_they_stand() -> None:
     space = load_space("nasbench201")
-    values = {name: "none" for name in space.columns} | {"cell.0->3": "skip"}
+    values = dict.fromkeys(space.columns, "none") | {"cell.0->3": "skip"}
     graph = Architecture.from_values(space, values).graph
     ops = [node.op for node in graph.nodes]
     assert ops == ["input", "conv_bn", "res_block", "res_block", "bn", "relu", "global_pool", "head"]
@@ -69,7 +69,9 @@ constraints: ["params <= 100", "depth >= 2", "d.times < 3 or flops > 1e9"]
 """
 
 
-@pytest.mark.parametrize(("times", "broken"), [(0, "depth >= 2"), (1, None), (2, "params <= 100"), (3, "params <= 100")])
+@pytest.mark.parametrize(
+    ("times", "broken"), [(0, "depth >= 2"), (1, None), (2, "params <= 100"), (3, "params <= 100")]
+)
 def test_constraints_on_measures(times: int, broken: str | None) -> None:
     space = parse_space_text(CONSTRAINED)
     architecture = Architecture.from_values(space, {"d.times": times})

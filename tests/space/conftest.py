@@ -53,8 +53,12 @@ def _with_constraint(text: str, kind: int) -> SearchSpace:
     if len(names) < 2 or kind == 0:
         return space
     one, other = names[0], names[-1]
-    rule = {1: f"{one} == {other}", 2: f"not {one} == {names[len(names) // 2]} or {other} != {one}", 3: f"{one} != {other}"}
-    return parse_space_text(f"{text}\nconstraints: [\"{rule[kind]}\"]\n")
+    rule = {
+        1: f"{one} == {other}",
+        2: f"not {one} == {names[len(names) // 2]} or {other} != {one}",
+        3: f"{one} != {other}",
+    }
+    return parse_space_text(f'{text}\nconstraints: ["{rule[kind]}"]\n')
 
 
 small_spaces = st.builds(_with_constraint, space_files(), st.integers(0, 3))

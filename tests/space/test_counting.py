@@ -53,10 +53,8 @@ def test_convnet() -> None:
 
 
 def rows_of(constraint: str) -> int | None:
-    text = (
-        "space: s\nnetwork: [{id: s, repeat: {conv: {kernel: {choice: [1, 3, 5]}}}, times: {int: [1, 20]}, share: false}, head]\n"
-    )
-    return parse_space_text(text + f"constraints: [\"{constraint}\"]\n").size
+    text = "space: s\nnetwork: [{id: s, repeat: {conv: {kernel: {choice: [1, 3, 5]}}}, times: {int: [1, 20]}, share: false}, head]\n"
+    return parse_space_text(text + f'constraints: ["{constraint}"]\n').size
 
 
 def test_constraints_are_counted_without_enumerating() -> None:

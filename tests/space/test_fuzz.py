@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metanas.architecture import Architecture
 from metanas.errors import ConstraintError
-from metanas.space import OPS, LanguageError, parse_space_text
+from metanas.space import OPS, LanguageError, Problem, SearchSpace, parse_space_text
 
 GRAMMAR = """
 space: grammar
@@ -30,7 +30,10 @@ network:
 train: {lr: {float: [1e-4, 1e-1], log: true}, optimizer: {choice: [adamw, sgd]}}
 constraints: ["params <= 1e6", "n * 2 <= 4"]
 """
-FILES = [GRAMMAR, *(p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml")))]
+FILES = [
+    GRAMMAR,
+    *(p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))),
+]
 PARTS = [
     0, -1, 1, 3, 1e308, 10**29, None, True, "a b", "$w", "$n", "$w*$w*1e300*1e300", "$w / 0", "$n - 5", "not $w", "-$f", "", [], {},
     [1], ["relu"], {"choice": [1, 2]}, {"choice": []}, {"choice": {"a": "relu", "b": "bn"}}, {"int": [1, 3]}, {"float": [0, 1]},
@@ -38,12 +41,38 @@ PARTS = [
     {"graph": {"nodes": 3, "every_edge": "optional"}}, "²", "\N{LATIN SMALL LIGATURE FI}", "n / 0 < 1", "-w < 1", "n == 'a'", "none",
     "identity", *OPS, "choice", "optional", "repeat", "residual", "parallel", "graph", "new", "id", "depth", "first", "times", "prior",
 ]  # fmt: skip
-SNIPPETS = ["{", "}", "[", "]", ":", "- ", "\n", "\t", "'", '"', "&a ", "*a", "!x ", "#", "|", ">", "%", "@", "\x00", "é", "$", "---\n", "? "]
+SNIPPETS = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    "- ",
+    "\n",
+    "\t",
+    "'",
+    '"',
+    "&a ",
+    "*a",
+    "!x ",
+    "#",
+    "|",
+    ">",
+    "%",
+    "@",
+    "\x00",
+    "é",
+    "$",
+    "---\n",
+    "? ",
+]
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a tree."""
-    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
     return [place for key, inner in items for place in [(value, key), *places(inner)]]
 
 
@@ -62,7 +91,9 @@ def damaged_trees(draw: st.DrawFn) -> str:
             case 2:
                 del container[key]
             case _:
-                container[key] = {draw(st.sampled_from(["choice", "optional", "residual", "new", "relu"])): container[key]}
+                container[key] = {
+                    draw(st.sampled_from(["choice", "optional", "residual", "new", "relu"])): container[key]
+                }
     return yaml.safe_dump(tree, sort_keys=False)
 
 
@@ -75,12 +106,18 @@ def damaged_texts(draw: st.DrawFn) -> str:
     return text
 
 
-def load_and_use(text: str) -> None:
+def load(text: str) -> SearchSpace | tuple[Problem, ...]:
     try:
-        space = parse_space_text(text, "f")
+        return parse_space_text(text, "f")
     except LanguageError as error:
-        assert error.problems
-        assert all(str(problem).startswith("f:") for problem in error.problems)
+        return error.problems
+
+
+def load_and_use(text: str) -> None:
+    space = load(text)
+    if not isinstance(space, SearchSpace):
+        assert space
+        assert all(str(problem).startswith("f:") for problem in space)
         return
     generator = np.random.default_rng(0)
     assert space.size is None or space.size >= 0

@@ -1,0 +1,110 @@
+"""The two tables of ops, signatures and what they compute, name the same ops; each op's example runs."""
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from metanas.architecture import LOWER, RULES, Architecture
+from metanas.architecture._layers import Trace
+from metanas.network import build_network
+from metanas.network._build import FUNCTIONS
+from metanas.space import ACTIVATIONS, OPS, parse_space_text
+
+ROWS = ("dense", "linear")
+"""Ops that read a row of features."""
+TABULAR = {"symbol"}
+"""Ops without a network, for spaces whose results come from a table."""
+
+
+def test_every_op_is_lowered() -> None:
+    assert set(LOWER) <= set(OPS)
+    assert set(OPS) - set(LOWER) <= {"identity", "none"}
+
+
+def parameters_of(function: object) -> set[str]:
+    """Keyword parameters, those passed on as ``**conv`` included."""
+    found = {p.name: p.kind for p in inspect.signature(function).parameters.values()}  # type: ignore[arg-type]
+    names = {name for name, kind in found.items() if kind is inspect.Parameter.KEYWORD_ONLY}
+    if inspect.Parameter.VAR_KEYWORD in found.values():
+        names |= parameters_of(LOWER["conv_bn"])
+    return names
+
+
+@pytest.mark.parametrize("name", LOWER)
+def test_both_tables_name_the_same_parameters(name: str) -> None:
+    assert parameters_of(LOWER[name]) == set(OPS[name].parameters)
+
+
+def test_every_kind_of_layer_can_be_built() -> None:
+    for kind in set(RULES) - {"input"}:
+        assert kind in FUNCTIONS or issubclass(getattr(nn, kind), nn.Module)
+    assert set(FUNCTIONS) <= set(RULES)
+    assert not any(hasattr(nn, kind) for kind in FUNCTIONS)
+
+
+def test_every_op_says_what_it_is() -> None:
+    for name, op in OPS.items():
+        assert op.about
+        assert op.example.startswith(name)
+        assert all(parameter.about for parameter in op.parameters.values())
+        for parameter in op.parameters.values():
+            assert parameter.default is None or not parameter.breach(parameter.default)
+
+
+@pytest.mark.parametrize("name", sorted(set(OPS) - TABULAR))
+def test_the_example_of_an_op_runs(name: str) -> None:
+    example = OPS[name].example
+    op = f"{{{example}}}" if ":" in example else example
+    before = "global_pool, " if name in ROWS else ""
+    network = f"[{before}{{choice: [{op}]}}, head]" if name == "none" else f"[{before}{op}, head]"
+    if name == "none":
+        network = "[{parallel: [none, relu]}, head]"
+    space = parse_space_text(f"space: s\nnetwork: {network}\n")
+    for row in space.rows(10).tolist():
+        graph = Architecture(space, tuple(row)).layers((4, 8, 8), 3)
+        output = build_network(graph, seed=0)(torch.randn(2, 4, 8, 8))
+        assert output.shape == (2, 3)
+        assert torch.isfinite(output).all()
+
+
+@pytest.mark.parametrize("name", [name for name, op in OPS.items() if op.parameters and name not in {"none", *TABULAR}])
+def test_every_parameter_changes_the_network(name: str) -> None:
+    """Each parameter, moved off its default, gives other layers."""
+    before = "global_pool, " if name in ROWS else ""
+
+    def layers(extra: dict[str, object]) -> list[tuple[str, dict[str, object], tuple[int, ...]]]:
+        given = {"units": 6, **extra} if name == "dense" else extra
+        inner = ", ".join(f"{key}: {str(value).lower()}" for key, value in given.items())
+        space = parse_space_text(
+            f"space: s\nnetwork: [{before}{{{name}: {{{inner}}}}}, {'' if name == 'head' else 'head'}]\n"
+        )
+        graph = Architecture(space, ()).layers((4, 16, 16), 3)
+        return [(layer.kind, dict(layer.arguments), layer.shape) for layer in graph.layers]
+
+    other = {
+        "out": 8, "kernel": 5, "stride": 3, "dilation": 3, "groups": 2, "bias": False, "act": "gelu", "expand": 2, "se": True,
+        "ratio": 2, "rate": 0.5, "kind": "gelu", "units": 7, "norm": "layer", "dropout": 0.5,
+    }  # fmt: skip
+    for parameter in OPS[name].parameters:
+        assert layers({parameter: other[parameter]}) != layers({}), parameter
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_compute_what_torch_does(name: str) -> None:
+    space = parse_space_text(f"space: s\ninput: table\nnetwork: [{name}]\n")
+    x = torch.linspace(-4, 4, 12).reshape(2, 6)
+    reference = {"hardswish": nn.functional.hardswish, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+    expected = reference.get(name) or getattr(nn.functional, name)
+    torch.testing.assert_close(build_network(Architecture(space, ()).layers((6,), 6))(x), expected(x))
+
+
+def test_a_layer_added_by_hand_takes_its_shape_from_the_rules() -> None:
+    from metanas.architecture import Layer
+
+    trace = Trace([Layer("x", "input", {}, (), (4, 8, 8), 0, 0)], 3)
+    trace.begin("2.Ünder->way")
+    assert trace.shape(trace.conv(0, 6, 3, 2)) == (6, 4, 4)
+    assert trace.layers[-1].name.isidentifier()
+    assert trace.layers[-1].name.isascii()

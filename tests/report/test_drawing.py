@@ -1,0 +1,308 @@
+"""Drawings and descriptions: what a reader must find in them, and that equal input gives equal bytes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from metanas.architecture import Architecture, OpGraph, OpNode
+from metanas.errors import MetanasError
+from metanas.report import describe_space, draw_architecture, draw_space
+from metanas.report._labels import walk
+from metanas.report._layout import Size, layered
+from metanas.space import Switch, builtin_spaces, load_space, parse_space_text
+
+SHIPPED = builtin_spaces()
+NASBENCH = {"cell.0->1": "conv3x3", "cell.0->2": "skip", "cell.1->2": "conv1x1", "cell.0->3": "none",
+            "cell.1->3": "avg_pool3x3", "cell.2->3": "conv3x3"}  # fmt: skip
+ODD = """
+space: "a < b & c > d"
+language: 1
+input: image
+about: "An odd one: <b>bold</b> & more."
+let: {w: {choice: [8, 16]}}
+network:
+  - conv_bn: {out: "max($w, 12) * 2", kernel: {int: [1, 40]}}
+  - graph:
+      nodes: 5
+      edges:
+        0->1: {choice: {p: relu, q: {conv_bn: {kernel: 3}}, cut: none}}
+        0->2: {conv_bn: {kernel: {choice: [1, 3]}}}
+        1->3: {choice: {p: relu, q: {conv_bn: {kernel: 3}}, cut: none}}
+        2->3: identity
+        0->4: {optional: {conv_bn: {kernel: 5}}}
+        3->4: [bn, relu]
+  - {parallel: [identity, {conv: {kernel: 3}}, [relu, {choice: [tanh, gelu]}]], merge: mean}
+  - global_pool
+  - head
+constraints: ["params <= 1e6"]
+train: {lr: {float: [1e-4, 1e-1], log: true}}
+"""
+RECURSIVE = """
+space: recursive
+language: 1
+input: image
+blocks:
+  motif:
+    depth: 4
+    choice:
+      leaf: {conv_bn_act: {kernel: {choice: [3, 5]}}}
+      chain: [{new: motif}, {new: motif}]
+      fork: {parallel: [{new: motif}, {new: motif}], merge: sum}
+network: [{conv_bn: {out: 8}}, {new: motif}, head]
+"""
+
+
+def texts(svg: bytes) -> list[str]:
+    """All texts of a drawing; fails when it is no XML."""
+    return [element.text or "" for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def drawn(nodes: list[OpNode], output: int | None, **options: object) -> bytes:
+    """The drawing of a graph made by hand."""
+    space = load_space("mlp")
+    architecture = Architecture(space, tuple(int(v) for v in space.sample(1, np.random.default_rng(0))[0]))
+    architecture.__dict__["graph"] = OpGraph(tuple(nodes), output)  # in place of the cached property
+    return draw_architecture(architecture, **{"format": "svg", **options})  # type: ignore[arg-type]
+
+
+def random_graph(n: int, reach: int, seed: int = 0) -> list[OpNode]:
+    """``n`` ops that read up to three of the ``reach`` before them."""
+    rng = np.random.default_rng(seed)
+    nodes = [OpNode("input", site="input")]
+    for i in range(1, n):
+        sources = rng.choice(min(i, reach), min(i, reach, int(rng.integers(1, 4))), replace=False)
+        inputs = tuple(int(i - 1 - s) for s in sources)
+        nodes.append(OpNode("sum", {}, inputs) if len(inputs) > 1 else OpNode("linear", {"out": i}, inputs))
+    return nodes
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_networks_of_shipped_spaces_show_every_op(name: str) -> None:
+    space = load_space(name)
+    shape = (3, 32, 32) if space.input == "image" else (30,)
+    for row in space.sample(3, np.random.default_rng(1)):
+        architecture = Architecture(space, tuple(int(v) for v in row))
+        svg = draw_architecture(architecture, format="svg", input_shape=shape, outputs=10)
+        found = texts(svg)
+        if architecture.graph.output is None:
+            assert "no output" in found
+            continue
+        signs = {"sum": "+", "residual": "+"}
+        assert {signs.get(node.op, node.op) for node in architecture.graph.nodes} <= set(found)
+        assert "×".join(map(str, shape)) in found
+    assert draw_architecture(architecture, format="png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_show_every_choice(name: str) -> None:
+    space = load_space(name)
+    svg = draw_space(space, format="svg")
+    found = texts(svg)
+    assert found[0] == name
+    words = set(re.findall(r"\w+", " ".join(found)))
+    for part in walk(space.template):
+        if isinstance(part, Switch) and not {True, False} <= set(space.decisions[part.decision].values):
+            assert set(space.decisions[part.decision].values) <= words
+    assert draw_space(space, format="svg") == svg
+    assert draw_space(space, format="png").startswith(b"\x89PNG")
+
+
+def test_equal_parts_are_drawn_once() -> None:
+    architecture = Architecture.from_values(load_space("nasbench201"), NASBENCH)
+    found = texts(draw_architecture(architecture, format="svg", title="best", input_shape=(3, 32, 32), outputs=10))
+    assert found.count("×5") == 3
+    assert found.count("relu_conv_bn") == 3 * 3
+    assert found.count("avg_pool") == 3
+    assert {"best", "16×32×32", "32×16×16", "64×8×8", "64", "10", "16 3×3", "64 /2"} <= set(found)
+
+
+def test_folding_takes_the_longest_repeat_and_nests() -> None:
+    cell = ["relu", "relu", "relu", "tanh"]
+    ops = ["bn", *(cell * 3), "gelu"]
+    nodes = [OpNode("input"), *(OpNode(op, {}, (k,)) for k, op in enumerate(ops))]
+    found = texts(drawn(nodes, len(ops)))
+    assert (found.count("×3"), found.count("relu"), found.count("tanh")) == (2, 1, 1)
+
+
+def test_parts_with_different_shapes_are_not_equal() -> None:
+    text = """
+space: s
+language: 1
+input: image
+network: [{repeat: {max_pool: {kernel: 3, stride: 2}}, times: 3}, head]
+"""
+    architecture = Architecture(parse_space_text(text), ())
+    assert "×3" in texts(draw_architecture(architecture, format="svg"))
+    found = texts(draw_architecture(architecture, format="svg", input_shape=(3, 32, 32), outputs=2))
+    assert {"3×16×16", "3×8×8", "3×4×4"} <= set(found)
+    assert "×3" not in found
+
+
+def test_shared_copies_have_the_shape_of_each() -> None:
+    text = """
+space: s
+language: 1
+input: table
+network: [{repeat: [{linear: {out: 8}}, {dropout: {rate: 0.0}}], times: 2}, head]
+"""
+    found = texts(
+        draw_architecture(Architecture(parse_space_text(text), ()), format="svg", input_shape=(5,), outputs=2)
+    )
+    assert [text for text in found if text.isdigit()] == ["5", "8", "8", "8", "2"]
+
+
+def test_odd_graphs() -> None:
+    assert "no output" in texts(drawn([OpNode("input")], None, input_shape=(3,), outputs=2))
+    assert texts(drawn([OpNode("input")], 0)) == ["input"]
+    assert texts(drawn([OpNode("input"), OpNode("head", {"dropout": 0.0}, (0,))], 1)) == ["input", "head"]
+    twice = [OpNode("input"), OpNode("conv", {"out": 8}, (0,)), OpNode("sum", {}, (1, 1, 0))]
+    assert "×2" in texts(drawn(twice, 2))
+    assert drawn(twice, 2, format="png", title="<&>").startswith(b"\x89PNG")
+    assert "a <b> & \u6f22" in texts(drawn(twice, 2, title="a <b> & \u6f22"))
+    assert texts(drawn(twice, 2, title="a\x00b"))[0] == "a b"
+    with pytest.raises(MetanasError, match="svg or png"):
+        drawn(twice, 2, format="gif")
+
+
+@pytest.mark.parametrize("reach", [1, 6, 300])
+def test_large_graphs_are_quick(reach: int) -> None:
+    nodes = random_graph(300, reach)
+    start = time.perf_counter()
+    svg = drawn(nodes, 299)
+    assert time.perf_counter() - start < 5
+    assert texts(svg).count("linear") == sum(node.op == "linear" for node in nodes)
+
+
+def test_names_are_escaped_and_odd_spaces_are_drawn() -> None:
+    found = texts(draw_space(parse_space_text(ODD), format="svg"))
+    expected = {
+        "a < b & c > d",
+        "$w {8, 16}",
+        "out max($w, 12) × 2",
+        "kernel {1 to 40}",
+        "edge a: one of",
+        "edge c: optional",
+    }
+    assert expected <= set(found)
+
+
+def test_copies_that_differ_in_names_alone_are_drawn_once() -> None:
+    found = texts(draw_space(load_space("mobile"), format="svg"))
+    assert found.count("mbconv") == 9  # four stages whose first copy has a stride, and one without
+    assert found.count("copies 2 to 4") == 4
+    assert "stage1 ×{2, 3, 4}" in found
+
+
+def test_recursive_spaces_name_their_parts() -> None:
+    space = parse_space_text(RECURSIVE)
+    start = time.perf_counter()
+    found = texts(draw_space(space, format="svg"))
+    description = describe_space(space)
+    assert time.perf_counter() - start < 5
+    assert len(found) < 200
+    assert len(description.splitlines()) < 900
+    assert "as motif" in description
+
+
+def test_another_process_draws_the_same() -> None:
+    code = (
+        "import sys; from metanas.report import draw_space; from metanas.space import load_space;"
+        "sys.stdout.buffer.write(draw_space(load_space('nasbench201'), format='svg'));"
+        "assert 'torch' not in sys.modules"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert other.replace(b"\r\n", b"\n") == draw_space(load_space("nasbench201"), format="svg")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_layout_keeps_nodes_apart_and_edges_off_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    nodes = random_graph(25, 8, seed)
+    sizes = [Size(float(rng.integers(10, 60)), float(rng.integers(10, 60)), float(rng.integers(10, 40))) for _ in nodes]
+    placed = layered(sizes, [(u, v) for v, node in enumerate(nodes) for u in node.inputs])
+    boxes = [(x - s.left, x + s.right, y, y + s.height) for (x, y), s in zip(placed.nodes, sizes, strict=True)]
+    for i, (l1, r1, t1, b1) in enumerate(boxes):
+        for l2, r2, t2, b2 in boxes[:i]:
+            assert r1 <= l2 or r2 <= l1 or b1 <= t2 or b2 <= t1
+    for (u, v), course in placed.edges.items():
+        assert course[0][1] == pytest.approx(boxes[u][3])
+        assert course[-1][1] == pytest.approx(boxes[v][2])
+        assert all(y1 >= y0 - 1e-9 for (_, y0), (_, y1) in pairwise(course))
+        for (x0, y0), (x1, y1) in pairwise(course):
+            for k, (left, right, top, bottom) in enumerate(boxes):
+                if k not in (u, v) and x0 == x1:  # straight stretches pass layers; curves lie between them
+                    assert not (left < x0 < right and y0 < bottom - 1e-9 and y1 > top + 1e-9)
+
+
+def test_description_of_nasbench201() -> None:
+    text = describe_space(load_space("nasbench201"))
+    assert text.startswith("nasbench201\n")
+    assert "15,625 (~10^4.2)" in text
+    assert "every edge (0->1, 0->2, 1->2, 0->3, 1->3, 2->3): one of\n        none: none\n        skip: identity" in text
+    assert text.count("cell (as above)") == 2
+    assert re.search(r"cell\.0->1 … cell\.2->3 \(6\) +choice +none, skip, conv1x1, conv3x3, avg_pool3x3 +always", text)
+
+
+def test_description_folds_families_of_decisions() -> None:
+    text = describe_space(load_space("mobile"))
+    assert "50,853,038,332,899,099,030,967,296 (~10^25.7)" in text
+    line = next(line for line in text.splitlines() if "stage1.1.kernel" in line)
+    assert "stage1.1.kernel … stage1.4.kernel (4)" in line
+    assert line.endswith("1 to 2 always; 3 when stage1.times ≥ 3; 4 when stage1.times = 4")
+    assert "copies 2 to 4: mbconv out 24 × $width, kernel {3, 5, 7}" in text
+
+
+def test_description_of_conditions_training_and_constraints() -> None:
+    text = describe_space(load_space("convnet"))
+    assert "when stage1 is separable" in text
+    assert "stage2: as stage1" in text
+    odd = describe_space(parse_space_text(ODD))
+    assert "params <= 1e6" in odd
+    assert "0.0001 to 0.1 log" in odd
+    assert "branch 1: identity" in odd
+    assert "edge 0->4: optional" in odd
+    assert all(decision.name in odd or "1->3" in decision.name for decision in parse_space_text(ODD).decisions)
+
+
+CELLS = """
+space: cells
+language: 1
+input: image
+blocks:
+  steps:
+    graph:
+      inputs: [before, previous]
+      steps: 3
+      each_step: {inputs: 2, op: {choice: {skip: identity, sep: {sep_conv: {kernel: 3}}}}}
+      output: concat
+  nodes:
+    graph:
+      nodes: {a: {choice: {c3: {conv_bn_act: {kernel: 3}}, mp: {max_pool: {kernel: 3}}}}, b: relu}
+      every_edge: optional
+      max_edges: 4
+network: [{conv_bn: {out: 8}}, {repeat: steps, times: 2}, nodes, head]
+"""
+
+
+def test_cells_of_steps_and_of_nodes() -> None:
+    space = parse_space_text(CELLS)
+    found = texts(draw_space(space, format="svg"))
+    assert {"steps", "before", "previous", "step3", "edge a: one of", "nodes", "node a: one of", "node b"} <= set(found)
+    assert any("of dashed edges a node reads 2" in text for text in found)
+    assert any("dashed edges are optional" in text for text in found)
+    assert any("at most 4 edges" in text for text in found)
+    text = describe_space(space)
+    assert "step3 reads 2 of before, previous, step1, step2" in text
+    assert "optional edges: input->a" in text
+    assert "at most 4 edges" in text
+    for row in space.sample(5, np.random.default_rng(0)):
+        architecture = Architecture(space, tuple(int(v) for v in row))
+        assert "input" in texts(draw_architecture(architecture, format="svg"))
