@@ -155,6 +155,7 @@ def go_on(
 
     """
     run = read_run_file(folder.run_file, sets=sets)
+    storage = storage or run.storage
     listener = make_progress(run.objectives, run.rungs[-1], quiet=quiet)
     try:
         with _stoppable() as on_search:

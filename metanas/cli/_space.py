@@ -69,7 +69,7 @@ def _build(space: SearchSpace, data: str) -> int:
         except ShapeError as error:
             chosen = ", ".join(f"{name}={value}" for name, value in architecture.values.items())
             raise MetanasError(
-                error.rule, found=error.found, remedy=error.remedy, where=f"{space.name}: {error.where} ({chosen})"
+                error.rule, found=error.found, remedy=error.remedy, where=f"{space.name}: {error.where}" + (f" ({chosen})" if chosen else "")
             ) from error
         built += 1
     return built

@@ -30,7 +30,7 @@ from metanas.study._storage import disk_errors, open_storage
 from metanas.study._strategies import STRATEGIES, make_sampler
 from metanas.study._trials import Trials
 from metanas.trial import Result
-from metanas.worker import make_engine, plan_slots
+from metanas.worker import Slot, make_engine, plan_slots
 
 _MEMORY_SHARE = 0.8
 """Part of the free memory that workers on the CPU may count on together."""
@@ -111,6 +111,11 @@ def _default_objective(dataset: Dataset) -> tuple[Objective, ...]:
 
 def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
     """Every setting is known and in range, whatever is decided: judged on the ends and options of each decision."""
+    if "epochs" in space.recipe:
+        raise MetanasError(
+            "epochs are the fidelity of a run, not part of a space", found="train.epochs", where=f"space {space.name}",
+            remedy="remove it there, and say 'fidelity: {epochs: ...}' in the run file",
+        )  # fmt: skip
     rows = space.sample(32, generator(0, "recipe"))
     rows = np.concatenate(
         [rows, np.where(rows >= 0, 0, rows), np.where(rows >= 0, [d.size - 1 for d in space.decisions], rows)]
@@ -256,8 +261,6 @@ def run_session(
         run = read_run_file(folder.run_file, sets=sets)
         planned = plan(run, allow_python=allow_python)
         _same_data(folder, planned)
-        if sets:
-            write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))
         name = folder.read_info().get("study", study_name(folder))
         trials = Trials(open_storage(folder.journal, storage or run.storage), name, planned.space, planned.objectives)
         gate = Gate(
@@ -267,8 +270,10 @@ def run_session(
             samples=len(planned.splits.train),
         )
         proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
+        if sets:  # not before all of it was accepted
+            write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))
         slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
-        setup = _setup(planned, len(slots), allow_python)
+        setup = _setup(planned, slots, allow_python)
         engine = make_engine(run.engine, setup, slots, folder.workers)
         folder.write_info(folder.read_info() | {"workers": engine.capacity})
         finished = False
@@ -297,11 +302,12 @@ def _same_data(folder: RunFolder, planned: Plan) -> None:
         )  # fmt: skip
 
 
-def _setup(planned: Plan, workers: int, allow_python: bool) -> dict[str, Any]:
+def _setup(planned: Plan, slots: Sequence[Slot], allow_python: bool) -> dict[str, Any]:
     """All that a worker needs, as JSON values."""
     run = planned.run
     _, text = find_space(run.space, base=run.base)
-    limit = run.max_memory or _free_memory(workers)
+    # On a GPU the slot knows its own memory.
+    limit = run.max_memory or (_free_memory(len(slots)) if slots[0].device == "cpu" else None)
     setup = {
         "evaluator": run.evaluator,
         "allow_python": allow_python,

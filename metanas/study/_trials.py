@@ -78,12 +78,11 @@ class Trials:
             if self._read_only
             else optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         )
-        if study.directions != directions:
-            raise StudyError(
-                "a study keeps its objectives", found=", ".join(d.name.lower() for d in study.directions), where=name,
-                remedy="give the run another name",
-            )  # fmt: skip
         names = [metric for metric, _ in self.objectives]
+        if study.directions != directions or study.metric_names not in (None, names):
+            known = study.metric_names or [""] * len(study.directions)
+            found = ", ".join(f"{d.name.lower()} {n}".strip() for d, n in zip(study.directions, known, strict=True))
+            raise StudyError("a study keeps its objectives", found=found, where=name, remedy="start a new search")
         if study.metric_names != names and not self._read_only:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -43,7 +43,9 @@ def page(name: str) -> str:
 def test_yaml_examples_load(text: str, tmp_path: Path) -> None:
     root = parse_yaml(text, "example")
     assert isinstance(root, MapNode)
-    if "network" in root.entries:
+    if "tabular" in root.entries:
+        assert parse_space_text(text).size
+    elif "network" in root.entries or "extends" in root.entries:
         build_all(text)
     else:
         check_run(text, tmp_path)
