@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metanas._progress import make_progress
-from metanas.architecture import Architecture
+from metanas.architecture import Architecture, ShapeError
 from metanas.data import dataset_from_arrays
 from metanas.errors import MetanasError
 from metanas.report import (
@@ -168,7 +168,7 @@ def go_on(
     write_report(folder, storage=storage)
     if outcome.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
-    return SearchResult(folder)
+    return SearchResult(folder, allow_python)
 
 
 @contextmanager
@@ -255,10 +255,13 @@ def _drawings(
     left = [record for record in records if record.duplicate_of is None]
     while len(drawings) < _DRAWN and (best := best_trial(left, directions)) is not None:
         architecture = Architecture.from_values(space, best.decisions)
-        svg = draw_architecture(
-            architecture, format="svg", input_shape=tuple(data["shape"]) if "shape" in data else None,
-            outputs=data.get("outputs"),
-        )  # fmt: skip
+        try:
+            svg = draw_architecture(
+                architecture, format="svg", input_shape=tuple(data["shape"]), outputs=data["outputs"]
+            )
+        except (ShapeError, KeyError):
+            # Modules of the user's have shapes that are not known here.
+            svg = draw_architecture(architecture, format="svg")
         drawings[f"Trial {best.number}"] = svg.decode()
         left.remove(best)
     return drawings

@@ -119,7 +119,7 @@ def trials() -> Callable[[RunFolder], list[TrialRecord]]:
 
 
 @pytest.fixture
-def metanas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process: exit code, standard output, standard error."""
     from metanas.cli import main
 

@@ -27,7 +27,9 @@ def loaded(*arguments: str, cwd: Path) -> set[str]:
     return set(json.loads(run.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["search", "--help"], ["resume", "--help"], ["space", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["search", "--help"], ["resume", "--help"], ["space", "--help"]]
+)
 def test_help_loads_next_to_nothing(arguments: list[str], tmp_path: Path) -> None:
     modules = loaded(*arguments, cwd=tmp_path)
     assert not modules & {*_HEAVY, "numpy", "networkx", "rich", "yaml", "jinja2"}

@@ -3,7 +3,7 @@
 from metanas.architecture._architecture import Architecture, Measures, broken_constraint
 from metanas.architecture._graph import OpGraph, OpNode
 from metanas.architecture._identity import CanonicalIds
-from metanas.architecture._layers import RULES, Layer, LayerGraph, Shape, ShapeError
+from metanas.architecture._layers import RULES, Layer, LayerGraph, Module, Modules, Shape, ShapeError
 from metanas.architecture._lower import LOWER, lower
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "Layer",
     "LayerGraph",
     "Measures",
+    "Module",
+    "Modules",
     "OpGraph",
     "OpNode",
     "Shape",

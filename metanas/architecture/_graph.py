@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.space import (
-    OPS,
     Branches,
     Cell,
     Chain,
@@ -25,6 +24,7 @@ from metanas.space import (
     Scalar,
     Switch,
     Template,
+    signature,
     value_under,
 )
 
@@ -164,7 +164,7 @@ class _Expansion(Walk[int]):
 
 def parameters_of(template: OpSite, choices: Choices) -> dict[str, Scalar | None]:
     """All parameters of an op, defaults filled in; None for those taken from the input's shape."""
-    parameters = {name: parameter.default for name, parameter in OPS[template.name].parameters.items()}
+    parameters = {name: parameter.default for name, parameter in signature(template.name).parameters.items()}
     parameters.update((name, value_under(value, choices)) for name, value in template.parameters.items())
     return parameters
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from metanas.errors import MetanasError
 
@@ -87,10 +87,11 @@ class LayerGraph:
         saved: set[int] = set()
         extra = 0.0
         for index, layer in enumerate(self.layers):
-            keeps = RULES[layer.kind].keeps
-            if keeps == "input" or (keeps == "pool" and layer.inputs):
+            # Of a user's module nothing is known: as much as its input and its output.
+            keeps = RULES[layer.kind].keeps if layer.kind in RULES else "both"
+            if keeps in ("input", "both") or (keeps == "pool" and layer.inputs):
                 saved.update(layer.inputs)
-            if keeps == "output":
+            if keeps in ("output", "both"):
                 saved.add(index)
             if keeps == "pool":
                 extra += 2 * math.prod(layer.shape)  # indices are 64-bit
@@ -198,6 +199,21 @@ _ACTIVATIONS = {
 }  # fmt: skip
 
 
+class Module(NamedTuple):
+    """What a module of the user's makes of its input."""
+
+    shape: Shape
+    """Shape of its value."""
+    params: int
+    """Trainable parameters."""
+    flops: int
+    """Multiply-adds of one sample, as far as they are known."""
+
+
+Modules = Callable[[str, Shape, Mapping[str, Any]], Module]
+"""``package.module:Class``, shape of the input and keyword arguments -> what the module makes of it."""
+
+
 @dataclass(slots=True)
 class Trace:
     """Layers as ops add them; the shapes are known at each step, and no data runs."""
@@ -209,6 +225,8 @@ class Trace:
     """Where the next layers belong."""
     prefix: str = ""
     """Begin of their names."""
+    modules: Modules | None = None
+    """Says what modules of the user's make; None where none may be imported."""
     _names: Counter[str] = field(default_factory=Counter)
 
     def shape(self, x: int) -> Shape:
@@ -249,6 +267,17 @@ class Trace:
                 self.site,
             )
         )
+        return len(self.layers) - 1
+
+    def module(self, x: int, path: str, arguments: Mapping[str, Any]) -> int:
+        """Add a module of the user's."""
+        if self.modules is None:
+            raise ShapeError("a module of yours is built where Python code is allowed", found=path, where=self.site)
+        made = self.modules(path, self.shape(x), arguments)
+        name = f"{self.prefix}_module"
+        self._names[name] += 1
+        name = name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+        self.layers.append(Layer(name, path, arguments, (x,), made.shape, made.params, made.flops, self.site))
         return len(self.layers) - 1
 
     # --- layers that ops share

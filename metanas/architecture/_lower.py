@@ -7,14 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 from metanas.architecture._graph import OpGraph
-from metanas.architecture._layers import Layer, LayerGraph, Shape, ShapeError, Trace
+from metanas.architecture._layers import Layer, LayerGraph, Modules, Shape, ShapeError, Trace
 from metanas.space import ACTIVATIONS
 
 Lower = Callable[..., int]
 
 
-def lower(graph: OpGraph, input_shape: Shape, outputs: int) -> LayerGraph:
+def lower(graph: OpGraph, input_shape: Shape, outputs: int, *, modules: Modules | None = None) -> LayerGraph:
     """The layers of a graph of ops for samples of ``input_shape`` and a head of ``outputs``.
+
+    ``modules`` says what modules of the user's make; without it they are refused.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def lower(graph: OpGraph, input_shape: Shape, outputs: int) -> LayerGraph:
             found="every path cut by none",
             remedy="choose another architecture",
         )
-    trace = Trace([Layer("x", "input", {}, (), tuple(input_shape), 0, 0)], outputs)
+    trace = Trace([Layer("x", "input", {}, (), tuple(input_shape), 0, 0)], outputs, modules=modules)
     values = [0]
     for node in graph.nodes[1:]:
         trace.begin(node.site)
@@ -212,6 +214,10 @@ def _identity(t: Trace, x: int, *, stride: int) -> int:
     return t.norm(t.conv(t.act(x, "relu"), None, 1, stride))
 
 
+def _python(t: Trace, x: int, *, module: str, **arguments: Any) -> int:
+    return t.module(x, module, arguments)
+
+
 def _symbol(t: Trace, x: int, *, name: str) -> int:
     raise ShapeError(
         "a symbol cannot be built", found=name, remedy="evaluate this space from a table, not by training", where=t.site
@@ -220,6 +226,7 @@ def _symbol(t: Trace, x: int, *, name: str) -> int:
 
 LOWER: Mapping[str, Lower] = MappingProxyType(
     {
+        "python": _python,
         "symbol": _symbol,
         "identity": _identity,
         "conv": _conv,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+_FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("my_search"))
@@ -38,12 +40,14 @@ def init(folder: Path, data: str, target: str | None) -> None:
     run_text = (templates / "run.yaml").read_text(encoding="utf-8")
     metric = "{maximize: accuracy}" if dataset.task == "classification" else "{maximize: r2}"
     written[0].write_text(space_text, encoding="utf-8")
-    written[1].write_text(run_text.replace("DATA", described).replace("METRIC", metric), encoding="utf-8")
+    written[1].write_text(run_text.replace("METRIC", metric).replace("DATA", described), encoding="utf-8")
     click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {written[1]}")
 
 
 def _quoted(text: str | None) -> str:
-    """As YAML text."""
+    """As YAML text, of version 1.1 too."""
     import json
+    import re
 
-    return text if text is not None and text.replace("_", "").isalnum() and not text.isdigit() else json.dumps(text)
+    plain = text is not None and re.fullmatch(r"[A-Za-z_]\w*", text) and text.lower() not in _FLAGS
+    return str(text) if plain else json.dumps(text, ensure_ascii=False)

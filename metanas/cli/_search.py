@@ -75,11 +75,10 @@ def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: boo
         click.echo(f"Interrupted. All results are kept; go on with: metanas resume {folder.path}", err=True)
         return EXIT_INTERRUPTED
     found = (folder.best / "weights.safetensors").is_file()
-    click.echo(
-        json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found),
-        err=not (found or as_json),
-    )
-    return 0 if found or not _trains(result) else EXIT_NO_NETWORK
+    failed = not found and (_trains(result) or all(trial.values is None for trial in result.trials))
+    text = json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found)
+    click.echo(text, err=failed and not as_json)
+    return EXIT_NO_NETWORK if failed else 0
 
 
 def _trains(result: SearchResult) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ def space() -> None:
 def _load(name: str) -> SearchSpace:
     from metanas.space import load_space
 
-    return load_space(name)
+    # Modules of the user's are named here at most; only building a network imports them.
+    return load_space(name, allow_python=True)
 
 
 @space.command("list")
@@ -41,17 +43,22 @@ def list_() -> None:
 @click.option(
     "--data", help="A data set: also build networks for it, with every option of every decision at least once."
 )
-def validate(spaces: tuple[str, ...], data: str | None) -> None:
+@click.option(
+    "--allow-python", is_flag=True, help="Let the files name modules of yours, and import them to build networks."
+)
+def validate(spaces: tuple[str, ...], data: str | None, allow_python: bool) -> None:
     """Check space files; every mistake is named with file, line and column."""
+    from metanas.space import load_space
+
     for name in spaces:
-        loaded = _load(name)
+        loaded = load_space(name, allow_python=allow_python)
         text = f"{name}: valid, {len(loaded.decisions)} decisions, {_size(loaded)} rows"
         if data is not None:
-            text += f", {_build(loaded, data)} networks built"
+            text += f", {_build(loaded, data, allow_python)} networks built"
         click.echo(text)
 
 
-def _build(space: SearchSpace, data: str) -> int:
+def _build(space: SearchSpace, data: str, allow_python: bool) -> int:
     from metanas._rng import generator
     from metanas.architecture import Architecture, ShapeError
     from metanas.data import fit_preparation, load_dataset, split
@@ -59,17 +66,21 @@ def _build(space: SearchSpace, data: str) -> int:
 
     dataset = load_dataset(data, base=Path())
     shape = fit_preparation(dataset, split(dataset, seed=0).train).input_shape
+    modules = import_module("metanas.network").user_modules if allow_python else None
     built = 0
     for row in space.covering_rows(generator(0, "validate")):
         architecture = Architecture(space, tuple(int(v) for v in row))
         if architecture.graph.output is None:
             continue
         try:
-            architecture.layers(shape, dataset.n_outputs)
+            architecture.layers(shape, dataset.n_outputs, modules=modules)
         except ShapeError as error:
             chosen = ", ".join(f"{name}={value}" for name, value in architecture.values.items())
             raise MetanasError(
-                error.rule, found=error.found, remedy=error.remedy, where=f"{space.name}: {error.where}" + (f" ({chosen})" if chosen else "")
+                error.rule,
+                found=error.found,
+                remedy=error.remedy,
+                where=f"{space.name}: {error.where}" + (f" ({chosen})" if chosen else ""),
             ) from error
         built += 1
     return built

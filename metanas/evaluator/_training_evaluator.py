@@ -19,7 +19,7 @@ from metanas.evaluator._costs import COSTS
 from metanas.evaluator._meter import evaluate
 from metanas.evaluator._recipe import Recipe
 from metanas.evaluator._training import TrainingOutcome, train
-from metanas.network import Network, build_network
+from metanas.network import Network, build_network, user_modules
 from metanas.space import SearchSpace, parse_space_text, settings_syntax
 from metanas.trial import EpochReport, Job, Purpose, Result, Status
 
@@ -70,7 +70,12 @@ class TrainingEvaluator:
                 where=dataset.name,
             )
         return cls(
-            parse_space_text(space["text"], space["file"], train=settings_syntax(space["train"])),
+            parse_space_text(
+                space["text"],
+                space["file"],
+                train=settings_syntax(space["train"]),
+                allow_python=bool(setup.get("allow_python")),
+            ),
             dataset,
             split_seed=setup["seed"],
             metrics=setup["metrics"],
@@ -85,7 +90,11 @@ class TrainingEvaluator:
         architecture = Architecture.from_values(self.space, job.decisions)
         recipe = Recipe.from_mapping(architecture.recipe, allow_python=self.allow_python)
         try:
-            layers = architecture.layers(self.preparation.input_shape, self.dataset.n_outputs)
+            layers = architecture.layers(
+                self.preparation.input_shape,
+                self.dataset.n_outputs,
+                modules=user_modules if self.allow_python else None,
+            )
         except ShapeError as error:
             return Result(job_id=job.id, status=Status.INVALID, message=str(error), remedy=error.remedy)
         batch_size = recipe.batch_for(len(self.splits.train))

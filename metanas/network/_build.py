@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metanas.architecture import LayerGraph
+from metanas.network._user import shape_argument, user_module
 
 
 def _sum(*values: Tensor) -> Tensor:
@@ -56,7 +57,11 @@ class Network(nn.Module):
             if layer.kind in FUNCTIONS:
                 function = FUNCTIONS[layer.kind][0]
             else:
-                function = getattr(nn, layer.kind)(**layer.arguments)
+                if ":" in layer.kind:
+                    given = {**layer.arguments, **shape_argument(layer.kind, graph.layers[layer.inputs[0]].shape)}
+                    function = user_module(layer.kind, given)
+                else:
+                    function = getattr(nn, layer.kind)(**layer.arguments)
                 self.add_module(layer.name, function)  # type: ignore[arg-type]
             dead = tuple({i for i in layer.inputs if last[i] == step})
             self._steps.append((function, layer.inputs, dead))

@@ -12,6 +12,7 @@ import torch
 from metanas._lazy import optional_import
 from metanas.architecture import Layer, LayerGraph
 from metanas.network._build import FUNCTIONS, Network
+from metanas.network._user import shape_argument
 
 _TEMPLATE = '''\
 """{title}
@@ -27,7 +28,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import nn
-
+{imports}
 {preparation}
 
 class Network(nn.Module):
@@ -74,14 +75,28 @@ def export_source(graph: LayerGraph, *, title: str, version: str, preparation: s
         forward.append(f"        {target} = {_call(layer, inputs)}")
     forward.append(f"        return {names[graph.output]}")
     init = [
-        f"        self.{layer.name} = nn.{layer.kind}({_arguments(layer.arguments)})"
+        f"        self.{layer.name} = {_constructor(graph, layer)}"
         for layer in graph.layers[1:] if layer.kind not in FUNCTIONS
     ]  # fmt: skip
     return _TEMPLATE.format(
+        imports=_imports(graph),
         title=title.replace("\\", "/").replace('"', "'"), version=version, usage="network.prepare(samples)" if preparation else "samples", init="\n".join(init),
         preparation=f"{preparation.strip()}\n\n" if preparation else "", forward="\n".join(forward),
         shape=", ".join(map(str, graph.input_shape)), outputs=math.prod(graph.layers[graph.output].shape),
     )  # fmt: skip
+
+
+def _constructor(graph: LayerGraph, layer: Layer) -> str:
+    if ":" not in layer.kind:
+        return f"nn.{layer.kind}({_arguments(layer.arguments)})"
+    shape = shape_argument(layer.kind, graph.layers[layer.inputs[0]].shape)
+    return f"{layer.kind.partition(':')[2]}({_arguments({**layer.arguments, **shape})})"
+
+
+def _imports(graph: LayerGraph) -> str:
+    """Lines that import modules of the user's."""
+    paths = sorted({layer.kind for layer in graph.layers if ":" in layer.kind})
+    return "".join(f"from {path.partition(':')[0]} import {path.partition(':')[2]}\n" for path in paths)
 
 
 def _call(layer: Layer, inputs: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from metanas.space._constraints import MEASURES, Constraint, EdgeLimit
 from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
-from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter
+from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
 from metanas.space._parse_values import Values, kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
 from metanas.space._space import Rows, SearchSpace
@@ -71,6 +71,7 @@ __all__ = [
     "plain",
     "read_text",
     "settings_syntax",
+    "signature",
     "templates_in",
     "value_under",
 ]

@@ -29,6 +29,7 @@ def load_space(
     base: Path | None = None,
     train: Mapping[str, ValueSyntax] | None = None,
     constraints: Iterable[tuple[str, Mark, str]] = (),
+    allow_python: bool = False,
 ) -> SearchSpace:
     """Read a search space.
 
@@ -40,6 +41,8 @@ def load_space(
         Folder that a relative path is relative to; the current one when not given.
     train, constraints
         Training settings and constraints of a run file, added to those of the space.
+    allow_python
+        Whether the file may name modules of the user's, which are then imported when a network is built.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def load_space(
 
     """
     file, text = find_space(space, base=base)
-    return parse_space_text(text, file, train=train, constraints=constraints)
+    return parse_space_text(text, file, train=train, constraints=constraints, allow_python=allow_python)
 
 
 def parse_space_text(
@@ -59,6 +62,7 @@ def parse_space_text(
     *,
     train: Mapping[str, ValueSyntax] | None = None,
     constraints: Iterable[tuple[str, Mark, str]] = (),
+    allow_python: bool = False,
 ) -> SearchSpace:
     """A search space from its text; see :func:`load_space`."""
     problems = Problems()
@@ -66,7 +70,7 @@ def parse_space_text(
     if isinstance(root, MapNode) and "extends" in root.entries:
         root = _extended(root, file, [file])
         text = yaml.safe_dump(plain(root), sort_keys=False, allow_unicode=True)
-    syntax = parse_space(root, problems)
+    syntax = parse_space(root, problems, allow_python=allow_python)
     if syntax is None or problems.found:
         problems.raise_if_any()
     assert syntax is not None

@@ -194,3 +194,14 @@ OPS: Mapping[str, Op] = MappingProxyType(
         ),
     }
 )  # fmt: skip
+
+MODULE = Op(
+    "a module of the user's, named in 'ops' as my_op: {python: package.module:Class}; its parameters are the class's",
+    {"module": Parameter("text", "package.module:Class", required=True)},
+)
+"""Signature of the op ``python``, which a space file reaches by the name that it gives in ``ops``."""
+
+
+def signature(name: str) -> Op:
+    """The signature of an op, or of a module of the user's (``python``)."""
+    return MODULE if name == "python" else OPS[name]

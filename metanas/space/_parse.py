@@ -57,16 +57,22 @@ _TOP = (
 )
 
 
-def parse_space(root: Node, problems: Problems) -> SpaceSyntax | None:
-    """The syntax of a space file, or None when too little of it can be read."""
-    return _SpaceParser(problems).space(root)
+def parse_space(root: Node, problems: Problems, *, allow_python: bool = False) -> SpaceSyntax | None:
+    """The syntax of a space file, or None when too little of it can be read.
+
+    With ``allow_python`` it may name modules of the user's; none is imported here.
+    """
+    return _SpaceParser(problems, allow_python).space(root)
 
 
 class _SpaceParser(Values):
     """Module expressions and the file around them."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, allow_python: bool) -> None:
         super().__init__(problems)
+        self.allow_python = allow_python
+        self.modules: dict[str, str] = {}
+        """Names of the user's modules -> package.module:Class."""
         self.lets: list[str] = []
         """What ``let`` defines."""
         self.names: list[str] = []
@@ -151,15 +157,41 @@ class _SpaceParser(Values):
                     )
                 if section == "blocks" and name in ops:
                     self.problems.add(node.key_marks[name], "$.blocks", f"{name!r} is also in ops", remedy="rename it")
-        self.names = [*ops, *blocks]
         self.lets = list(self._section(root, "let"))
+        for name, node in ops.items():
+            if isinstance(node, MapNode) and "python" in node.entries:
+                self.modules[name] = self._python(node, f"$.ops.{name}")
+        self.names = [*(name for name in ops if name not in self.modules), *blocks]
+
+    def _python(self, node: MapNode, path: str) -> str:
+        """``package.module:Class`` of a module of the user's."""
+        self.keys(node, path, ("python",))
+        name = self.text(node, path, "python")
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+            self.problems.add(
+                node.entries["python"].mark,
+                f"{path}.python",
+                "a module of yours is package.module:Class",
+                found=repr(name),
+            )
+        elif not self.allow_python:
+            self.problems.add(
+                node.entries["python"].mark,
+                f"{path}.python",
+                "Python code of your own runs only where it is allowed",
+                found=name,
+                remedy="pass --allow-python (allow_python=True from Python) if you trust this code",
+            )
+        return name
 
     def _named(
         self, ops: Mapping[str, Node], blocks: Mapping[str, Node]
     ) -> tuple[dict[str, ModuleSyntax], dict[str, int]]:
-        named, depths = {}, {}
+        named: dict[str, ModuleSyntax] = {}
+        depths: dict[str, int] = {}
         for name, node in ops.items():
-            named[name] = self.module(node, f"$.ops.{name}")
+            if name not in self.modules:
+                named[name] = self.module(node, f"$.ops.{name}")
         for name, node in blocks.items():
             path = f"$.blocks.{name}"
             if isinstance(node, MapNode) and "depth" in node.entries:
@@ -220,7 +252,7 @@ class _SpaceParser(Values):
             return parse(node, path, self.identifier(node, path))
         heads = [key for key in node.entries if key != "id"]
         if len(heads) != 1:
-            known = [key for key in heads if key in OPS or key in self.names]
+            known = [key for key in heads if key in OPS or key in self.names or key in self.modules]
             remedy = (
                 f"write its parameters as '{known[0]}: {{...}}'" if len(known) == 1
                 else did_you_mean(heads[0], [*_FORMS, *OPS]) if heads else "name an op"
@@ -237,7 +269,7 @@ class _SpaceParser(Values):
         if isinstance(body, ScalarNode) and body.value is None:
             body = MapNode(body.mark)
         if not isinstance(body, MapNode):
-            if name in OPS or name in self.names:  # else the name is what is wrong
+            if name in OPS or name in self.names or name in self.modules:  # else the name is what is wrong
                 self.problems.add(
                     body.mark, f"{path}.{name}", "the parameters of an op are a mapping", found=kind_of(body),
                     remedy=f"write '{name}: {{parameter: value}}'",
@@ -246,6 +278,14 @@ class _SpaceParser(Values):
         return self._by_name(name, body, node.key_marks.get(name, node.mark), path, self.identifier(node, path))
 
     def _by_name(self, name: str, body: MapNode, mark: Mark, path: str, site: str) -> ModuleSyntax:
+        if name in self.modules:
+            parameters = {
+                key: self.value(value, f"{path}.{name}.{key}", lambda value: "") for key, value in body.entries.items()
+            }
+            module = Constant(mark=mark, path=path, value=self.modules[name])
+            return OpCall(
+                mark=mark, path=path, id=site, name="python", parameters={"module": module, **parameters}, label=name
+            )
         if name in self.names:
             bound = {}
             for key, value in body.entries.items():
@@ -266,7 +306,7 @@ class _SpaceParser(Values):
                 mark,
                 path,
                 f"no op or block has the name {name!r}",
-                remedy=did_you_mean(name, [*self.names, *OPS, *_FORMS]),
+                remedy=did_you_mean(name, [*self.names, *self.modules, *OPS, *_FORMS]),
             )
             return OpCall(mark=mark, path=path, name="identity")
         here = f"{path}.{name}"
@@ -559,6 +599,8 @@ def label_of(module: ModuleSyntax) -> str:
     match module:
         case _ if module.id:
             return module.id
+        case OpCall(label=label) if label:
+            return label
         case OpCall(name=name) | Reference(name=name):
             return name
         case SequenceForm():

@@ -16,7 +16,7 @@ from itertools import combinations, product
 import numpy as np
 
 from metanas.space._expression import ExpressionError, names_in
-from metanas.space._ops import OPS, Parameter
+from metanas.space._ops import OPS, Parameter, signature
 from metanas.space._order import Draft, ordered
 from metanas.space._parse import MAX_REPEATS, label_of
 from metanas.space._problems import Problems, did_you_mean
@@ -266,16 +266,18 @@ class _Resolver:
                 return self._steps(syntax, _named(place, syntax), when)
 
     def _op(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> Template:
-        op = OPS[syntax.name]
-        taken = {name: first.pop(name) for name in list(first) if name in op.parameters}
+        known = {**dict.fromkeys(syntax.parameters), **signature(syntax.name).parameters}
+        taken = {name: first.pop(name) for name in list(first) if name in known}
         for name, override in taken.items():
-            if isinstance(override, Constant) and (breach := op.parameters[name].breach(override.value)):
+            parameter = known[name]
+            if parameter and isinstance(override, Constant) and (breach := parameter.breach(override.value)):
                 self.problems.add(override.mark, override.path, breach, found=repr(override.value))
         parameters = {
-            name: self.value(value, _join(place, name), when, op.parameters[name])
+            name: self.value(value, _join(place, name), when, known[name])
             for name, value in {**syntax.parameters, **taken}.items()
         }
-        site = place if place.rpartition(".")[2].startswith(syntax.name) else _join(place, syntax.name)
+        label = syntax.label or syntax.name
+        site = place if place.rpartition(".")[2].startswith(label) else _join(place, label)
         return OpSite(syntax.name, parameters, site)
 
     def _sequence(self, items: tuple[ModuleSyntax, ...], place: str, when: Clause, first: Overrides) -> Template:

@@ -68,6 +68,8 @@ class OpCall(Syntax):
 
     name: str
     parameters: dict[str, ValueSyntax] = field(default_factory=dict)
+    label: str = ""
+    """What the file calls it, where that is not ``name``: a module of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

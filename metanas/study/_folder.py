@@ -101,8 +101,9 @@ class RunFolder:
 
         """
         folder = cls(path)
-        if not folder.run_file.is_file():
-            found = "no run.yaml in it" if path.is_dir() else "no such folder"
+        # A run.yaml alone may be a file to start a search from.
+        if not (folder.run_file.is_file() and folder.info_file.is_file()):
+            found = "none that a search made" if path.is_dir() else "no such folder"
             remedy = _nearest_run(path) or "give a folder that 'metanas search' made"
             raise StudyError("this must be a run folder", found=found, where=str(path), remedy=remedy)
         return folder
@@ -129,7 +130,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _nearest_run(path: Path) -> str:
     parent = path if path.is_dir() else path.parent
-    runs = sorted(child.parent for child in parent.glob("*/run.yaml"))
+    runs = sorted(child.parent for child in parent.glob("*/info.json"))
     return f"did you mean {runs[-1]}?" if runs else ""
 
 

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from metanas.architecture import Architecture, CanonicalIds, Measures, Shape, ShapeError, broken_constraint
+from metanas.architecture import Architecture, CanonicalIds, Measures, Modules, Shape, ShapeError, broken_constraint
 from metanas.errors import ConstraintError, MetanasError
 from metanas.evaluator import Recipe
-from metanas.space import SearchSpace
+from metanas.space import OpSite, SearchSpace, templates_in
 
 Row = npt.NDArray[np.int64]
 
@@ -24,6 +24,7 @@ class Gate:
         self.outputs = outputs
         self.samples = samples
         """How many there are to train on, which the batch size may depend on."""
+        self._modules = _modules(space)
         self._ids = CanonicalIds(space)
         self._refusals: Counter[str] = Counter()
         self._last_shape_error: ShapeError | None = None
@@ -46,7 +47,7 @@ class Gate:
     def measures(self, row: Row) -> Measures:
         """What its network costs. Raises ShapeError when there is none."""
         architecture = Architecture(self.space, tuple(int(v) for v in row))
-        layers = architecture.layers(self.input_shape, self.outputs)
+        layers = architecture.layers(self.input_shape, self.outputs, modules=self._modules)
         recipe = _recipe(architecture)
         return Measures.of(layers, batch_size=recipe.batch_for(self.samples), optimizer=recipe.optimizer)
 
@@ -85,3 +86,13 @@ class Gate:
 
 def _recipe(architecture: Architecture) -> Recipe:
     return Recipe.from_mapping(architecture.recipe, allow_python=True)
+
+
+def _modules(space: SearchSpace) -> Modules | None:
+    """What says how modules of the user's behave, where the space has some; a space that has was allowed to."""
+    if not any(isinstance(part, OpSite) and part.name == "python" for part in templates_in(space.template)):
+        return None
+    # Here, because it loads torch, which the coordinator needs for such spaces alone.
+    from metanas.network import user_modules
+
+    return user_modules

@@ -31,9 +31,11 @@ class SearchResult:
 
     folder: RunFolder
     """Where everything lies."""
+    allow_python: bool = False
+    """Whether modules of the user's, which the space may name, are imported to build the network."""
 
     @classmethod
-    def load(cls, path: str | Path) -> SearchResult:
+    def load(cls, path: str | Path, *, allow_python: bool = False) -> SearchResult:
         """The result in a run folder.
 
         Raises
@@ -42,7 +44,7 @@ class SearchResult:
             If the folder holds no run.
 
         """
-        return cls(RunFolder.open(Path(path)))
+        return cls(RunFolder.open(Path(path)), allow_python)
 
     @cached_property
     def _run(self) -> Any:
@@ -108,19 +110,26 @@ class SearchResult:
         """The trained network, on the CPU, ready to predict."""
         from safetensors.torch import load_file
 
-        from metanas.network import build_network
+        from metanas.network import build_network, user_modules
 
         data = json.loads(self._artefact("architecture.json").read_text(encoding="utf-8"))
         architecture = Architecture.from_values(self._run[1], data["decisions"])
         outputs = len(self.preparation.classes) or 1
-        network = build_network(architecture.layers(self.preparation.input_shape, outputs))
+        modules = user_modules if self.allow_python else None
+        network = build_network(architecture.layers(self.preparation.input_shape, outputs, modules=modules))
         network.load_state_dict(load_file(self._artefact("weights.safetensors")))
         return network.eval()
 
     def predict(self, samples: Any) -> np.ndarray[Any, Any]:
-        """Class names, or values, ``(n,)``, for raw samples: images as an array, table rows as mappings by column."""
+        """Class names, or values, ``(n,)``, for raw samples: images as an array, table rows as mappings by column.
+
+        Where the search had a table as an array, rows are such an array ``(n, features)`` too.
+        """
         import torch
 
+        if self.preparation.kind == "table" and isinstance(samples, np.ndarray):
+            # So are the columns of an array named.
+            samples = [{f"x{place}": value for place, value in enumerate(row)} for row in samples.tolist()]
         rows = isinstance(samples, Sequence) and bool(samples) and isinstance(samples[0], Mapping)
         prepared = self.preparation.transform_rows(samples) if rows else self.preparation.transform(samples)
         with torch.inference_mode():

@@ -63,7 +63,9 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         If the space or the data cannot be used, or do not suit each other or the objectives.
 
     """
-    space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
+    space = load_space(
+        run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
+    )
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:
         raise MetanasError(
@@ -339,7 +341,8 @@ def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile,
 
     """
     run = read_run_file(folder.run_file)
-    space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints)
+    # Nothing of the user's is imported to read trials.
+    space = load_space(run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=True)
     opened = open_storage(folder.journal, storage or run.storage, read_only=True)
     name = folder.read_info().get("study", study_name(folder))
     try:

@@ -43,14 +43,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = "".join(f"{n},{'ab'[n % 2]},{n * 0.5},{'no' if n % 3 else 'yes'}\n" for n in range(60))
     (tmp_path / "people.csv").write_text("age,city,income,label\n" + rows)
     (tmp_path / "space.yaml").write_text(MLP)
-    (tmp_path / "run.yaml").write_text("space: space.yaml\ndata: {table: people.csv, target: label}\nsearch: {trials: 1}\n")
+    (tmp_path / "run.yaml").write_text(
+        "space: space.yaml\ndata: {table: people.csv, target: label}\nsearch: {trials: 1}\n"
+    )
     return tmp_path
 
 
-def refused(metanas: Command, folder: Path, *arguments: object) -> str:
+def refused(command: Command, folder: Path, *arguments: object) -> str:
     """The message of a command that refuses its input."""
     before = sorted(folder.rglob("*"))
-    code, out, err = metanas(*arguments)
+    code, out, err = command(*arguments)
     assert (code, out) == (2, ""), err
     assert "Traceback" not in err
     assert sorted(folder.rglob("*")) == before, "nothing is left behind"
@@ -58,33 +60,36 @@ def refused(metanas: Command, folder: Path, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("what", SPACES)
-def test_space_files(metanas: Command, folder: Path, what: str) -> None:
+def test_space_files(command: Command, folder: Path, what: str) -> None:
     text, words = SPACES[what]
     (folder / "space.yaml").write_text(text)
     for arguments in (("space", "validate", "space.yaml"), ("search", "run.yaml", "-q")):
-        message = refused(metanas, folder, *arguments)
+        message = refused(command, folder, *arguments)
         for word in words:
             assert word in message, arguments
 
 
-def test_a_cycle_is_shown(metanas: Command, folder: Path) -> None:
+def test_a_cycle_is_shown(command: Command, folder: Path) -> None:
     (folder / "space.yaml").write_text(SPACES["cyclic block"][0])
-    message = refused(metanas, folder, "space", "validate", "space.yaml")
+    message = refused(command, folder, "space", "validate", "space.yaml")
     assert "a -> b -> a" in message
 
 
-def test_all_mistakes_at_once(metanas: Command, folder: Path) -> None:
+def test_all_mistakes_at_once(command: Command, folder: Path) -> None:
     (folder / "space.yaml").write_text(MLP.replace("dense", "dens") + "tain: {}\n")
-    assert len(refused(metanas, folder, "space", "validate", "space.yaml").splitlines()) == 2
+    assert len(refused(command, folder, "space", "validate", "space.yaml").splitlines()) == 2
     (folder / "run.yaml").write_text("space: space.yaml\ndata: 3\nserch: {}\nworkers: many\n")
-    lines = refused(metanas, folder, "search", "run.yaml").splitlines()
+    lines = refused(command, folder, "search", "run.yaml").splitlines()
     assert [line.split(": ")[0] for line in lines] == ["run.yaml:2:7", "run.yaml:3:1", "run.yaml:4:10"]
 
 
-@pytest.mark.parametrize("arguments", [("space", "validate", "space.yaml", "--data", "digits"), ("search", "run.yaml", "-q", "--set", "data=digits")])
-def test_shapes_that_cannot_merge(metanas: Command, folder: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("space", "validate", "space.yaml", "--data", "digits"), ("search", "run.yaml", "-q", "--set", "data=digits")],
+)
+def test_shapes_that_cannot_merge(command: Command, folder: Path, arguments: tuple[str, ...]) -> None:
     (folder / "space.yaml").write_text(UNEQUAL)
-    message = refused(metanas, folder, *arguments)
+    message = refused(command, folder, *arguments)
     assert "4" in message
     assert "8" in message
     assert "parallel" in message or "merge" in message
@@ -92,11 +97,13 @@ def test_shapes_that_cannot_merge(metanas: Command, folder: Path, arguments: tup
     assert "[8, 8, 8]" in message
 
 
-def test_one_option_that_cannot_be_built_is_found_by_validate(metanas: Command, folder: Path) -> None:
-    (folder / "space.yaml").write_text(UNEQUAL.replace("stride: 2", "stride: 1").replace("out: 8", "out: {choice: [4, 8]}"))
-    message = refused(metanas, folder, "space", "validate", "space.yaml", "--data", "digits")
+def test_one_option_that_cannot_be_built_is_found_by_validate(command: Command, folder: Path) -> None:
+    (folder / "space.yaml").write_text(
+        UNEQUAL.replace("stride: 2", "stride: 1").replace("out: 8", "out: {choice: [4, 8]}")
+    )
+    message = refused(command, folder, "space", "validate", "space.yaml", "--data", "digits")
     assert "=8" in message
-    code, out, _ = metanas("space", "validate", "space.yaml")
+    code, out, _ = command("space", "validate", "space.yaml")
     assert (code, out) == (0, "space.yaml: valid, 1 decisions, 2 rows\n")
 
 
@@ -118,7 +125,7 @@ def test_one_option_that_cannot_be_built_is_found_by_validate(metanas: Command, 
         ("wine\nobjective: {minimize: rmse}", ["rmse", "accuracy"]),
     ],
 )
-def test_data(metanas: Command, folder: Path, data: str, words: list[str]) -> None:
+def test_data(command: Command, folder: Path, data: str, words: list[str]) -> None:
     text = (folder / "people.csv").read_text()
     (folder / "one.csv").write_text(text.replace("yes", "no"))
     (folder / "nan.csv").write_text(text.replace("a,5.0,", "a,NaN,"))
@@ -126,7 +133,7 @@ def test_data(metanas: Command, folder: Path, data: str, words: list[str]) -> No
     np.savez(folder / "nan.npz", x=np.ones((40, 3)), y=np.array([np.nan, *range(39)]))
     (folder / "people.npz").write_text(text)
     (folder / "run.yaml").write_text(f"space: space.yaml\ndata: {data}\n")
-    message = refused(metanas, folder, "search", "run.yaml", "-q")
+    message = refused(command, folder, "search", "run.yaml", "-q")
     for word in words:
         assert word in message
 
@@ -152,20 +159,20 @@ def test_data(metanas: Command, folder: Path, data: str, words: list[str]) -> No
         (["storage=nowhere"], ["storage is default, or a URL"]),
     ],
 )
-def test_settings(metanas: Command, folder: Path, settings: list[str], words: list[str]) -> None:
+def test_settings(command: Command, folder: Path, settings: list[str], words: list[str]) -> None:
     sets = [part for setting in settings for part in ("--set", setting)]
-    message = refused(metanas, folder, "search", "run.yaml", "-q", *sets)
+    message = refused(command, folder, "search", "run.yaml", "-q", *sets)
     for word in words:
         assert word in message
 
 
-def test_files_and_folders_that_are_not_there(metanas: Command, folder: Path) -> None:
-    assert "missing.yaml" in refused(metanas, folder, "search", "missing.yaml")
-    assert "spce.yaml" in refused(metanas, folder, "space", "validate", "spce.yaml")
-    for command in (["resume"], ["status"], ["report"]):
-        assert "must be a run folder" in refused(metanas, folder, *command, folder)
-        assert "no such folder" in refused(metanas, folder, *command, folder / "runs" / "x")
-    assert "must be a run folder" in refused(metanas, folder, "export", folder, folder / "out")
+def test_files_and_folders_that_are_not_there(command: Command, folder: Path) -> None:
+    assert "missing.yaml" in refused(command, folder, "search", "missing.yaml")
+    assert "spce.yaml" in refused(command, folder, "space", "validate", "spce.yaml")
+    for words in (["resume"], ["status"], ["report"]):
+        assert "must be a run folder" in refused(command, folder, *words, folder)
+        assert "no such folder" in refused(command, folder, *words, folder / "runs" / "x")
+    assert "must be a run folder" in refused(command, folder, "export", folder, folder / "out")
 
 
 @pytest.mark.parametrize(
@@ -180,11 +187,11 @@ def test_files_and_folders_that_are_not_there(metanas: Command, folder: Path) ->
         (["space", "show", "mpl"], "'mlp'"),
     ],
 )
-def test_wrong_commands(metanas: Command, folder: Path, arguments: list[str], words: str) -> None:
-    assert words in refused(metanas, folder, *arguments)
+def test_wrong_commands(command: Command, folder: Path, arguments: list[str], words: str) -> None:
+    assert words in refused(command, folder, *arguments)
 
 
-def test_earlier_results_stay_whole(toy: Any, metanas: Command, trials: Any) -> None:
+def test_earlier_results_stay_whole(toy: Any, command: Command, trials: Any) -> None:
     folder = toy.create(search={"trials": 4})
     toy.session(folder, stop_after=3)
     before = trials(folder)
@@ -193,10 +200,10 @@ def test_earlier_results_stay_whole(toy: Any, metanas: Command, trials: Any) -> 
         "search.trials=0", "search.strategy=evoluton", "constraints=[params <= 3]", "objective={minimize: params}",
         "objective={maximize: f1}", "data=digits",
     ):  # fmt: skip
-        code, _, err = metanas("resume", folder.path, "--allow-python", "-q", "--set", setting)
+        code, _, err = command("resume", folder.path, "--allow-python", "-q", "--set", setting)
         assert folder.run_file.read_text() == settings
         assert code == 2, err
         assert trials(folder) == before
-    assert metanas("resume", folder.path, "-q")[0] == 2, "Python code is allowed by each command anew"
+    assert command("resume", folder.path, "-q")[0] == 2, "Python code is allowed by each command anew"
     toy.session(folder)
     assert trials(folder)[:3] == before

@@ -35,13 +35,20 @@ def separable() -> SearchSpace:
 
 
 def run(
-    strategy: Strategy, space: SearchSpace, loss: Callable[[Any], tuple[float, ...] | None], trials: int, seed: int, delay: int = 0
+    strategy: Strategy,
+    space: SearchSpace,
+    loss: Callable[[Any], tuple[float, ...] | None],
+    trials: int,
+    seed: int,
+    delay: int = 0,
 ) -> list[Observation]:
     """A search in which a result is known ``delay`` proposals after its architecture was proposed."""
     seen: list[tuple[int, ...]] = []
     for number in range(trials):
         observations = [
-            Observation(number=n, row=row, losses=None if number - n <= delay else loss(row), pending=number - n <= delay)
+            Observation(
+                number=n, row=row, losses=None if number - n <= delay else loss(row), pending=number - n <= delay
+            )
             for n, row in enumerate(seen)
         ]
         known = set(seen)
@@ -173,14 +180,20 @@ def test_settings_out_of_range(make: Callable[[], Strategy], words: str) -> None
 
 
 def test_one_objective_ranks_by_it_and_the_first_goes_first() -> None:
-    seen = [Observation(number=n, row=(n,), losses=loss) for n, loss in enumerate([(2.0,), (1.0,), None, (1.0,), (float("inf"),)])]
+    seen = [
+        Observation(number=n, row=(n,), losses=loss)
+        for n, loss in enumerate([(2.0,), (1.0,), None, (1.0,), (float("inf"),)])
+    ]
     assert [o.number for o in rank_observations(seen)] == [1, 3, 0]
     assert rank_observations([]) == []
 
 
 def test_several_objectives_rank_by_front_and_then_by_loneliness() -> None:
     losses = [(0.0, 10.0), (10.0, 0.0), (5.0, 5.0), (5.2, 4.9), (1.0, 9.0), (6.0, 6.0), (11.0, 11.0)]
-    ranked = [o.number for o in rank_observations([Observation(number=n, row=(n,), losses=loss) for n, loss in enumerate(losses)])]
+    ranked = [
+        o.number
+        for o in rank_observations([Observation(number=n, row=(n,), losses=loss) for n, loss in enumerate(losses)])
+    ]
     assert set(ranked[:2]) == {0, 1}, "the ends of the front"
     assert set(ranked[:5]) == {0, 1, 2, 3, 4}, "what nothing dominates"
     assert ranked[5:] == [5, 6]

@@ -312,7 +312,16 @@ def test_images_are_computed_channels_last_and_weights_end_in_the_usual_order():
 def test_clipped_gradients_bound_the_step():
     network = nn.Linear(6, 2, bias=False)
     before = network.weight.detach().clone()
-    recipe = Recipe(batch_size=128, optimizer="sgd", lr=1.0, momentum=0, weight_decay=0, grad_clip=1e-3, schedule="constant", warmup=0)
+    recipe = Recipe(
+        batch_size=128,
+        optimizer="sgd",
+        lr=1.0,
+        momentum=0,
+        weight_decay=0,
+        grad_clip=1e-3,
+        schedule="constant",
+        warmup=0,
+    )
     run(network, table(), epochs=1, recipe=recipe)
     # Two steps of 128 and 64 samples, each of length 1e-3 at most.
     assert 0 < (network.weight - before).norm() <= 2.001e-3

@@ -22,7 +22,9 @@ def accuracy(decisions: Mapping[str, Scalar]) -> float:
 
 def cost(decisions: Mapping[str, Scalar]) -> float:
     """At odds with :func:`accuracy` in ``x1`` and not in the others."""
-    return 10 * float(decisions.get("x1", 0)) - sum(float(v) for k, v in decisions.items() if k.startswith("x") and k != "x1")
+    return 10 * float(decisions.get("x1", 0)) - sum(
+        float(v) for k, v in decisions.items() if k.startswith("x") and k != "x1"
+    )
 
 
 class Fake:

@@ -113,6 +113,13 @@ def test_any_number_of_trials_makes_a_page(count: int, trials: Trials, summary: 
     assert ("Importance needs 10" in page.words) == (count < 10)
 
 
+def test_a_search_in_which_all_went_well_makes_a_page(trials: Trials, summary: Summary) -> None:
+    complete = [t for t in trials(60, spread=0.05) if t.status is Status.COMPLETE]
+    page = Page(render_report(summary(), complete))
+    assert "What mattered" in page.words
+    assert "stopped early credited" not in page.words
+
+
 def test_failures_are_grouped_with_reason_and_remedy(summary: Summary) -> None:
     failed = [
         TrialRecord(

@@ -114,7 +114,9 @@ def check_whole(toy: Any, trials: Any, folder: Path, count: int = 30) -> None:
     assert not (folder / ".owner.json").exists()
 
 
-def test_ctrl_c_once_finishes_what_runs_and_resume_finishes_the_search(toy: Any, running: Any, slow: Path, trials: Any) -> None:
+def test_ctrl_c_once_finishes_what_runs_and_resume_finishes_the_search(
+    toy: Any, running: Any, slow: Path, trials: Any
+) -> None:
     process, folder = start(running, slow)
     wait(lambda: len(events(folder, "trial_ended")) >= 4)
     process.send_signal(signal.SIGINT)
@@ -133,7 +135,9 @@ def test_ctrl_c_once_finishes_what_runs_and_resume_finishes_the_search(toy: Any,
     assert len(evaluations(toy.folder / "begun")) == 30, "nothing was done twice"
 
 
-def test_ctrl_c_twice_stops_at_once_and_resume_finishes_the_search(toy: Any, running: Any, orders: Any, slow: Path, trials: Any) -> None:
+def test_ctrl_c_twice_stops_at_once_and_resume_finishes_the_search(
+    toy: Any, running: Any, orders: Any, slow: Path, trials: Any
+) -> None:
     orders(sleep=0.01, crawl={"5": 100}, log=str(toy.folder / "begun"))
     process, folder = start(running, slow)
     wait(lambda: any(event["trial"] == 5 for event in events(folder, "trial_started")))
@@ -160,7 +164,9 @@ def _line_with(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"no line with {words!r}")
 
 
-def test_the_search_killed_at_random_moments_loses_and_doubles_nothing(toy: Any, running: Any, slow: Path, trials: Any) -> None:
+def test_the_search_killed_at_random_moments_loses_and_doubles_nothing(
+    toy: Any, running: Any, slow: Path, trials: Any
+) -> None:
     rng = random.Random(7)
     process, folder = start(running, slow)
     kept: list[Any] = []
@@ -197,24 +203,26 @@ def test_workers_killed_by_others_are_replaced(toy: Any, running: Any, slow: Pat
     assert any(t.attempts > 1 for t in trials(RunFolder.open(folder)))
 
 
-def test_a_second_search_in_the_folder_is_refused_and_status_is_not(toy: Any, running: Any, slow: Path, metanas: Any) -> None:
+def test_a_second_search_in_the_folder_is_refused_and_status_is_not(
+    toy: Any, running: Any, slow: Path, command: Any
+) -> None:
     process, folder = start(running, slow)
     wait(lambda: len(events(folder, "trial_ended")) >= 2)
     process.send_signal(signal.SIGSTOP)  # so that it cannot end meanwhile
     try:
-        code, out, _ = metanas("status", folder, "--json")
+        code, out, _ = command("status", folder, "--json")
         table = json.loads(out)
         assert code == 0
         assert (table["budget"], table["final"]) == (30, None)
         assert 2 <= table["evaluations"] < 30
         assert table["counts"]["complete"] == table["evaluations"]
         assert table["counts"]["running"] >= 1
-        code, _, err = metanas("resume", folder, "--allow-python", "-q")
+        code, _, err = command("resume", folder, "--allow-python", "-q")
         assert code == 2
         assert f"process {process.pid} on {socket.gethostname()}, since 2" in err
     finally:
         process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    code, out, _ = metanas("status", folder)
+    code, out, _ = command("status", folder)
     assert out.startswith("Evaluations: 30 of 30; trials: 30 complete; duplicates: 0\nBest so far: accuracy ")

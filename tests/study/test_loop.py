@@ -158,7 +158,12 @@ def test_two_objectives_keep_a_pareto_front(toy: Any) -> None:
 
 @pytest.mark.parametrize("strategy", ["random", "evolution", "local"])
 def test_an_interrupted_search_proposes_what_the_whole_one_did(toy: Any, trials: Any, strategy: str) -> None:
-    options = {"search": {"strategy": {strategy: {"population": 6, "sample": 3} if strategy == "evolution" else {}}, "trials": 24}}
+    options = {
+        "search": {
+            "strategy": {strategy: {"population": 6, "sample": 3} if strategy == "evolution" else {}},
+            "trials": 24,
+        }
+    }
     _, whole = toy.search(**options)
     for stops in ([1], [9], [3, 4, 8]):
         folder = toy.create(**options)

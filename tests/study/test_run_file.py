@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -69,7 +68,17 @@ evaluator: {python: "my_package.module:Factory"}
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2h", 7200), ("1d", 86400), ("1.5h", 5400), ("45", 45), ("0.5", 0.5), ("1m30s", 90)],
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1.5h", 5400),
+        ("45", 45),
+        ("0.5", 0.5),
+        ("1m30s", 90),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert with_(f"search: {{time: {text}}}").time == seconds
@@ -83,7 +92,15 @@ def test_a_limit_other_than_trials_replaces_their_default() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("4GB", 4 * 2**30), ("512MB", 512 * 2**20), ("512MiB", 512 * 2**20), ("1.5G", 3 * 2**29), ("64 K", 65536), ("1000", 1000), ("1T", 2**40)],
+    [
+        ("4GB", 4 * 2**30),
+        ("512MB", 512 * 2**20),
+        ("512MiB", 512 * 2**20),
+        ("1.5G", 3 * 2**29),
+        ("64 K", 65536),
+        ("1000", 1000),
+        ("1T", 2**40),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert with_(f"search: {{max_memory: {text}}}").max_memory == size
@@ -281,5 +298,3 @@ def test_every_strategy_name_is_accepted(name: str) -> None:
 def test_a_long_folder_name_still_gives_a_name() -> None:
     run = parse_run_text("space: mlp\ndata: wine", f"/{'long' * 40}/run.yaml", base=Path("/"))
     assert 1 <= len(run.name) <= 80
-
-

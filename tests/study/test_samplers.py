@@ -31,7 +31,9 @@ CHOICES = CONDITIONAL[: CONDITIONAL.index("train:")]
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_searches_a_conditional_space(toy: Any, name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    folder = toy.create(CHOICES if name in ("grid", "brute_force") else CONDITIONAL, search={"strategy": f"optuna:{name}", "trials": 14})
+    folder = toy.create(
+        CHOICES if name in ("grid", "brute_force") else CONDITIONAL, search={"strategy": f"optuna:{name}", "trials": 14}
+    )
     toy.session(folder, stop_after=9)
     outcome = toy.session(folder)
     result = SearchResult.load(folder.path)
@@ -92,7 +94,9 @@ def _ended(toy: Any, folder: Any) -> Any:
 def test_a_sampler_whose_package_is_missing_says_what_to_install(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cmaes", None)  # which makes the import fail
     run = read_run_file(toy.write(CONDITIONAL, search={"strategy": "optuna:cmaes"}))
-    with pytest.raises(MissingDependencyError, match="this needs the package cmaes; install it with: pip install cmaes"):
+    with pytest.raises(
+        MissingDependencyError, match="this needs the package cmaes; install it with: pip install cmaes"
+    ):
         plan(run, allow_python=True)
 
 
@@ -112,9 +116,9 @@ def test_exhaustive_samplers_find_every_network(toy: Any, name: str) -> None:
     assert len({t.canonical_id for t in trials}) == 6
 
 
-def test_a_bad_setting_leaves_no_run_folder(toy: Any, metanas: Any) -> None:
+def test_a_bad_setting_leaves_no_run_folder(toy: Any, command: Any) -> None:
     path = toy.write(search={"strategy": {"optuna:tpe": {"n_start": 3}}})
-    code, _, err = metanas("search", path, "--runs", toy.folder / "runs", "--allow-python", "-q")
+    code, _, err = command("search", path, "--runs", toy.folder / "runs", "--allow-python", "-q")
     assert code == 2
     assert "TPESampler must take the settings" in err
     assert not list((toy.folder / "runs").glob("*"))

@@ -16,6 +16,7 @@ from metanas.evaluator import Recipe
 from metanas.evaluator._training_evaluator import TrainingEvaluator
 from metanas.study import Lease, RunFolder, SearchResult, create_run, plan, read_run_file, resolved
 from metanas.study._session import _setup
+from metanas.worker import plan_slots
 
 LR = {"lr": {"float": [1e-4, 1e-1], "log": True}, "optimizer": {"choice": ["adamw", "sgd"]}, "batch_size": 32}
 
@@ -54,7 +55,9 @@ def test_every_default_is_written(toy: Any) -> None:
     assert os.path.isabs(written["data"])
 
 
-@pytest.mark.parametrize("data", ["data.npz", {"arrays": "data.npz"}, {"arrays": "data.npz", "test": 0.3}, "digits", {"name": "wine"}])
+@pytest.mark.parametrize(
+    "data", ["data.npz", {"arrays": "data.npz"}, {"arrays": "data.npz", "test": 0.3}, "digits", {"name": "wine"}]
+)
 def test_paths_of_data_become_absolute(toy: Any, data: Any) -> None:
     kind = "convnet" if data == "digits" else "mlp"
     run = read_run_file(toy.write(data=data), sets=[f"space={kind}"])
@@ -143,12 +146,14 @@ def test_no_run_folder(tmp_path: Path, make: bool) -> None:
     run = tmp_path / "runs" / "toy-20260101-000000"
     run.mkdir(parents=True)
     (run / "run.yaml").touch()
+    (run / "info.json").touch()
     wrong = tmp_path / "runs" / "toy"
     if make:
         wrong.mkdir()
+        (wrong / "run.yaml").touch()  # to start from
     with pytest.raises(StudyError, match="must be a run folder") as caught:
         RunFolder.open(wrong)
-    assert ("no run.yaml in it" if make else "no such folder") in str(caught.value)
+    assert ("none that a search made" if make else "no such folder") in str(caught.value)
     if not make:
         assert f"did you mean {run}?" in str(caught.value)
 
@@ -161,9 +166,7 @@ def test_training_settings_can_be_decisions(toy: Any) -> None:
     decisions = {d.name: d for d in planned.space.decisions if d.part == "train"}
     assert set(decisions) == {"train.lr", "train.optimizer"}
     assert (decisions["train.lr"].kind, decisions["train.lr"].log) == ("float", True)
-    row = planned.space.to_row(
-        {"x1": 1, "x2": 1, "x3": 1, "x4": 1, "train.lr": 1e-4, "train.optimizer": "sgd"}
-    )
+    row = planned.space.to_row({"x1": 1, "x2": 1, "x3": 1, "x4": 1, "train.lr": 1e-4, "train.optimizer": "sgd"})
     recipe = Recipe.from_mapping(Architecture(planned.space, tuple(int(v) for v in row)).recipe)
     assert (recipe.lr, recipe.optimizer, recipe.batch_size) == (pytest.approx(1e-4), "sgd", 32)
     other = row.copy()
@@ -189,7 +192,7 @@ def test_workers_see_the_same_decisions_and_train_by_them(toy: Any, monkeypatch:
     from metanas.trial import Job
 
     planned = plan(read_run_file(toy.write(train=LR, evaluator="train", constraints=["x1 < 4"])))
-    setup = json.loads(json.dumps(_setup(planned, 1, False)))
+    setup = json.loads(json.dumps(_setup(planned, plan_slots(1), False)))
     evaluator = TrainingEvaluator.from_setup(setup, device="cpu", threads=1)
     assert evaluator.space.decisions == planned.space.decisions
     seen = []

@@ -121,7 +121,9 @@ def test_a_torn_end_is_cut_wherever_it_was_torn(toy: Any, trials: Any) -> None:
         toy.session(folder)
         found = trials(folder)
         assert [t.number for t in found] == [0, 1, 2, 3], cut
-        assert [(t.decisions, t.values, t.status) for t in found] == [(t.decisions, t.values, t.status) for t in whole], cut
+        assert [(t.decisions, t.values, t.status) for t in found] == [
+            (t.decisions, t.values, t.status) for t in whole
+        ], cut
 
 
 def test_garbage_after_the_last_entry_is_cut(toy: Any, trials: Any) -> None:

@@ -1,0 +1,231 @@
+"""What commands print and write."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from metanas.study import RunFolder
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+# --- search, resume, status, report, export
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A search of two small networks, trained."""
+    from metanas._search import start
+    from metanas.study import parse_run_text
+
+    text = json.dumps({
+        "name": "wine", "space": "mlp", "data": "wine", "workers": {"engine": "inline"}, "fidelity": {"epochs": 2},
+        "search": {"trials": 2, "seed": 1},
+    })  # fmt: skip
+    folder = tmp_path_factory.mktemp("finished")
+    return start(parse_run_text(text, "run.yaml", base=folder), runs=folder, quiet=True).folder
+
+
+def test_search_prints_the_result_and_where_it_lies(toy: Any, command: Command) -> None:
+    code, out, err = command("search", toy.write(search={"trials": 3}), "--runs", toy.folder / "r", "--allow-python")
+    (folder,) = (toy.folder / "r").iterdir()
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].startswith("Best on validation: accuracy 0.")
+    assert lines[-1] == f"Report:             {folder / 'report.html'}"
+    progress = err.splitlines()
+    assert progress[0] == f"Searching 3 architectures with 1 worker. Run folder: {folder}"
+    assert [line.split(":")[0] for line in progress[1:]] == ["[1/3] trial 0", "[2/3] trial 1", "[3/3] trial 2"]
+    assert "; best accuracy 0." in progress[3]
+    code, out, err = command("resume", folder, "--allow-python", "--set", "search.trials=4")
+    assert code == 0
+    assert "3 of them done before" in err
+    assert "[4/4] trial 3" in err
+
+
+def test_search_as_json(toy: Any, command: Command) -> None:
+    run = toy.write(search={"trials": 3}, objective={"maximize": "accuracy", "minimize": "params"})
+    code, out, err = command("search", run, "--runs", toy.folder / "r", "--allow-python", "--json", "--quiet")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    assert result["trials"] == 3
+    assert set(result["best"]["values"]) == {"accuracy", "params"}
+    assert set(result["best"]["decisions"]) == {"x1", "x2", "x3", "x4"}
+    assert result["final"] is None
+    assert Path(result["report"]).is_file()
+    assert RunFolder.open(Path(result["run"]))
+
+
+def test_a_trained_network_is_told_of(finished: RunFolder, command: Command) -> None:
+    code, out, _ = command("resume", finished.path, "-q")
+    assert code == 0
+    lines = dict(line.split(":", 1) for line in out.splitlines())
+    assert list(lines) == ["Best on validation", "On the test data", "Network", "Report"]
+    assert "accuracy " in lines["On the test data"]
+    assert lines["Network"].strip().startswith(str(finished.best / "network.py"))
+    code, out, _ = command("resume", finished.path, "-q", "--json")
+    assert set(json.loads(out)["final"]) >= {"test_accuracy", "params"}
+
+
+def test_status(finished: RunFolder, command: Command) -> None:
+    code, out, _ = command("status", finished.path)
+    assert code == 0
+    assert out.startswith("Evaluations: 2 of 2; trials: 2 complete; duplicates: 0\nBest so far: accuracy ")
+    assert "A trial takes " in out
+    assert "Finished. On the test data: accuracy " in out
+    code, out, _ = command("status", finished.path, "--json")
+    table = json.loads(out)
+    assert (table["run"], table["budget"], table["evaluations"], table["trials"]) == (str(finished.path), 2, 2, 2)
+    assert table["counts"] == {"complete": 2}
+    assert set(table["values"]) == {"accuracy"}
+    assert table["final"]["test_accuracy"] > 0
+
+
+def test_report_is_written_anew(finished: RunFolder, command: Command) -> None:
+    finished.report.write_text("old")
+    code, out, _ = command("report", finished.path)
+    assert (code, out) == (0, f"{finished.report}\n")
+    assert "wine" in finished.report.read_text()
+
+
+def test_export(finished: RunFolder, command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("export", finished.path, tmp_path / "out")
+    assert (code, out) == (0, f"{tmp_path / 'out'}\n")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"network.py", "weights.safetensors", "architecture.json", "preparation.json"}
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == (finished.best / name).read_bytes()
+    code, _, err = command("export", finished.path, tmp_path / "out")
+    assert code == 2
+    assert "must be a new or empty folder" in err
+    code, _, err = command("export", finished.path, tmp_path / "b", "--format", "tflite")
+    assert code == 2
+    assert "onnx" in err
+
+
+def test_export_of_an_unfinished_search(toy: Any, command: Command) -> None:
+    folder = toy.create()
+    toy.session(folder, stop_after=1)
+    for kind in ("pytorch", "onnx"):
+        code, _, err = command("export", folder.path, toy.folder / "out", "--format", kind)
+        assert code == 2
+        assert f"metanas resume {folder.path}" in err
+        assert not (toy.folder / "out").exists()
+
+
+# --- init
+
+
+def _pictures(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, level in (("cats", 60), ("dogs", 180)):
+        (folder / label).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(rng.integers(level - 40, level + 40, (8, 8, 3)).astype(np.uint8)).save(
+                folder / label / f"{number}.png"
+            )
+
+
+def _started(command: Command, folder: Path, *arguments: object) -> dict[str, Any]:
+    """Init in a folder, a short search with what it wrote, and the run file."""
+    code, out, err = command("init", folder, *arguments)
+    assert code == 0, err
+    assert (
+        out
+        == f"Wrote {folder / 'space.yaml'} and {folder / 'run.yaml'}. Search with:\n  metanas search {folder / 'run.yaml'}\n"
+    )
+    assert command("space", "validate", folder / "space.yaml")[0] == 0
+    settings = dict(yaml.safe_load((folder / "run.yaml").read_text()))
+    sets = [f"--set={key}" for key in ("search.trials=1", "fidelity.epochs=1", "workers={engine: inline}")]
+    code, out, err = command("search", folder / "run.yaml", "--runs", folder / "runs", "-q", *sets)
+    assert code == 0, err
+    assert "On the test data" in out
+    return settings
+
+
+def test_init_for_images(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _pictures(tmp_path / "METRIC DATA")
+    settings = _started(command, Path("a"), "--data", "METRIC DATA")
+    assert settings["data"] == str(tmp_path / "METRIC DATA")
+    assert settings["objective"] == {"maximize": "accuracy"}
+
+
+def test_init_for_a_table(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n},{'ab'[n % 2]},{n * 1.5 + n % 3}\n" for n in range(60))
+    (tmp_path / "people.csv").write_text("age,no,yes: income\n" + rows)
+    settings = _started(command, Path("b"), "--data", "people.csv", "--target", "yes: income")
+    assert settings["data"] == {"table": str(tmp_path / "people.csv"), "target": "yes: income"}
+    assert settings["objective"] == {"maximize": "r2"}
+    settings = _started(command, Path("c"), "--data", "people.csv", "--target", "no")
+    assert settings["data"]["target"] == "no"
+    assert settings["objective"] == {"maximize": "accuracy"}
+
+
+def test_init_overwrites_nothing_and_checks_the_data(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("init", "a")[0] == 0
+    before = (tmp_path / "a" / "run.yaml").read_text()
+    assert "data: digits" in before
+    code, _, err = command("init", "a", "--data", "wine")
+    assert code == 2
+    assert "init writes new files only" in err
+    assert (tmp_path / "a" / "run.yaml").read_text() == before
+    code, _, err = command("init", "b", "--data", "wines")
+    assert code == 2
+    assert "'wine'" in err
+    assert not (tmp_path / "b").exists()
+
+
+# --- space
+
+
+def test_space_validate(command: Command) -> None:
+    code, out, _ = command("space", "validate", "nasbench201", "convnet", "--data", "digits")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("nasbench201: valid, 6 decisions, 15,625 rows, ")
+    assert all(int(line.split(", ")[-1].split()[0]) >= 3 for line in lines)
+
+
+def test_space_sample_and_count(command: Command) -> None:
+    code, out, _ = command("space", "sample", "mlp", "-n", "3", "--seed", "5", "--json")
+    assert code == 0
+    drawn = json.loads(out)
+    assert len(drawn) == 3
+    assert json.loads(command("space", "sample", "mlp", "-n", "3", "--seed", "5", "--json")[1]) == drawn
+    assert json.loads(command("space", "sample", "mlp", "-n", "3", "--seed", "6", "--json")[1]) != drawn
+    assert command("space", "sample", "mlp", "-n", "3", "--seed", "5")[1].split()[0] == drawn[0]["canonical_id"]
+    assert command("space", "count", "mlp")[1] == "rows: 1,440\n"
+    counts = json.loads(command("space", "count", "mlp", "--networks", "--json")[1])
+    assert counts["space"] == "mlp"
+    assert counts["rows"] == 1440
+    assert 1 <= counts["networks"] <= 1440
+
+
+def test_space_list_and_show(command: Command) -> None:
+    code, out, _ = command("space", "list")
+    assert code == 0
+    assert {"convnet", "mlp", "mobile", "nasbench201"} <= {line.split()[0] for line in out.splitlines()}
+    code, out, _ = command("space", "show", "mlp")
+    assert code == 0
+    assert "width" in out
+    assert "body" in out
+
+
+@pytest.mark.parametrize("more", [[], ["--sample", "3"]])
+def test_space_draw(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("space", "draw", "mlp", *more)[:2] == (0, "mlp.svg\n")
+    assert "<svg" in (tmp_path / "mlp.svg").read_text()
+    assert command("space", "draw", "mlp", "-o", "a.png", *more)[:2] == (0, "a.png\n")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
