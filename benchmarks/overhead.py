@@ -190,7 +190,9 @@ def measure_study(repetitions: int) -> dict[str, Any]:
     cases: dict[str, Any] = {}
     for space in ("convnet", "mobile"):
         for strategy in ("random", "evolution"):
-            walls, cpus = zip(*(_search_once(space, strategy, seed) for seed in range(max(1, repetitions // 7))), strict=True)
+            walls, cpus = zip(
+                *(_search_once(space, strategy, seed) for seed in range(max(1, repetitions // 7))), strict=True
+            )
             cases[f"{space}, {strategy}"] = {
                 "wall_ms": round(statistics.median(walls), 2), "coordinator_cpu_ms": round(statistics.median(cpus), 2),
             }  # fmt: skip
@@ -230,7 +232,10 @@ def show_study(result: dict[str, Any]) -> None:
     for name, case in result["cases"].items():
         print(f"{name:<24}{case['wall_ms']:>9.1f} ms{case['coordinator_cpu_ms']:>11.1f} ms", file=sys.stderr)
     verdict = "met" if result["met"] else "missed"
-    print(f"a trial of {result['trials']}; at most {result['target_ms']} ms of wall time wanted: {verdict}", file=sys.stderr)
+    print(
+        f"a trial of {result['trials']}; at most {result['target_ms']} ms of wall time wanted: {verdict}",
+        file=sys.stderr,
+    )
 
 
 PARTS: dict[str, tuple[Callable[[int], dict[str, Any]], Callable[[dict[str, Any]], None]]] = {

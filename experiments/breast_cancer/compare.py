@@ -29,7 +29,9 @@ def logistic_regression(seed: int) -> float:
     parts = split(dataset, seed=seed)
     prepared = fit_preparation(dataset, parts.train).transform(dataset.inputs)
     known = parts.final().train
-    model = LogisticRegressionCV(Cs=10, cv=5, scoring="balanced_accuracy", max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False)
+    model = LogisticRegressionCV(
+        Cs=10, cv=5, scoring="balanced_accuracy", max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False
+    )
     model.fit(prepared[known], dataset.targets[known])
     return float(balanced_accuracy_score(dataset.targets[parts.test], model.predict(prepared[parts.test])))
 
@@ -41,6 +43,7 @@ def network(seed: int, runs: Path) -> float:
 
 
 def main() -> None:
+    """Print a line a seed, then means and spreads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to this one less (default: 5)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for run folders")
