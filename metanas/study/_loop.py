@@ -82,7 +82,6 @@ class Search:
         """Trials to submit again: their worker, or an earlier session, died."""
         self._followers: dict[int, list[int]] = {}
         """Trial under way -> trials of the same network that take its result."""
-        self._began = time.monotonic()
 
     def stop(self) -> None:
         """Propose nothing more, wait for what runs, and end. Safe in a signal handler."""
@@ -110,6 +109,9 @@ class Search:
         while True:
             if ending is None:
                 ending = self._limit() or self._fill()
+            elif ending is Ending.EXHAUSTED:
+                # Nothing new is left, but a worker may have died with a trial.
+                self._submit_waiting()
             if self._stop and ending is not Ending.INTERRUPTED:
                 ending = Ending.INTERRUPTED
             if ending is Ending.INTERRUPTED and not drained:
@@ -117,7 +119,7 @@ class Search:
                 self.listener.draining(len(self._jobs))
             if ending in (Ending.TIME, Ending.TARGET):
                 self._cancel_all()
-            if not self._jobs and ending is not None:
+            if not self._jobs and ending is not None and not (self._waiting and ending is Ending.EXHAUSTED):
                 break
             for event in self.engine.events(_POLL):
                 self._hear(event)
@@ -136,10 +138,8 @@ class Search:
 
     def _fill(self) -> Ending | None:
         """Keep every worker busy."""
+        self._submit_waiting()
         while self.engine.free > 0 and not self._stop:
-            if self._waiting:
-                self._submit(self.trials.records[self._waiting.pop(0)])
-                continue
             if self.limits.trials is not None and self._evaluated() + len(self._jobs) >= self.limits.trials:
                 return None
             record = self.proposer.next()
@@ -152,6 +152,10 @@ class Search:
             else:
                 self._submit(record)
         return None
+
+    def _submit_waiting(self) -> None:
+        while self._waiting and self.engine.free > 0 and not self._stop:
+            self._submit(self.trials.records[self._waiting.pop(0)])
 
     def _limit(self) -> Ending | None:
         limits = self.limits

@@ -79,6 +79,13 @@ def test_lost_workers_are_replaced_and_the_trial_is_tried_again(toy: Any, orders
     assert {trials[n].status for n in (0, 2, 4)} == {Status.COMPLETE}
 
 
+def test_the_last_trial_of_a_small_space_is_tried_again_too(toy: Any, orders: Any) -> None:
+    orders(kill={"3": 1}, sleep=0.2)
+    outcome, trials = toy.search(TINY, search={"trials": 50}, workers={"engine": "local", "count": 4})
+    assert outcome.ending is Ending.EXHAUSTED
+    assert [(trial.status, trial.attempts) for trial in trials] == [(Status.COMPLETE, 1)] * 3 + [(Status.COMPLETE, 2)]
+
+
 def test_a_search_whose_evaluations_all_fail_ends(toy: Any, orders: Any, trials: Any) -> None:
     orders(**{"raise": True})
     folder = toy.create(search={"trials": 30})
