@@ -97,6 +97,10 @@ class TrainingEvaluator:
             )
         except ShapeError as error:
             return Result(job_id=job.id, status=Status.INVALID, message=str(error), remedy=error.remedy)
+        if self._target_scale is not None and layers.layers[layers.output].kind != "Linear":
+            # The target's scale has to fold into the last layer; and a standardised target takes any value.
+            message = f"a regression's network must end in its head, found {layers.layers[layers.output].kind} after it"
+            return Result(job_id=job.id, status=Status.INVALID, message=message, remedy="put 'head' last in the space")
         batch_size = recipe.batch_for(len(self.splits.train))
         measures = Measures.of(layers, batch_size=batch_size, optimizer=recipe.optimizer)
         if self.memory_limit is not None and measures.memory > self.memory_limit:

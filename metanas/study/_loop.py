@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -80,6 +81,8 @@ class Search:
         self._jobs: dict[str, int] = {}
         self._waiting: list[int] = []
         """Trials to submit again: their worker, or an earlier session, died."""
+        self._losses: Counter[int] = Counter()
+        """Trial -> workers that died with it in this session."""
         self._followers: dict[int, list[int]] = {}
         """Trial under way -> trials of the same network that take its result."""
 
@@ -214,15 +217,16 @@ class Search:
     def _hear_end(self, result: Result) -> None:
         number = self._jobs.pop(result.job_id)
         self.log.write("trial_ended", trial=number, **{k: v for k, v in result.to_json().items() if v not in ("", {})})
-        record = self.trials.records[number]
         if result.status is Status.CANCELLED:
             # It goes on in the next session, with the same number.
             return
-        if result.status is Status.LOST and record.attempts <= self.run_file.retries:
-            self._waiting.append(self.trials.retry(number).number)
-            return
         if result.status is Status.LOST:
-            message = f"{result.message}, in each of {record.attempts} attempts"
+            # Not record.attempts: it counts interrupted sessions too, which are no fault of the trial.
+            self._losses[number] += 1
+            if self._losses[number] <= self.run_file.retries:
+                self._waiting.append(self.trials.retry(number).number)
+                return
+            message = f"{result.message}, in each of {self._losses[number]} attempts"
             result = replace(result, message=message, remedy=result.remedy or "see the workers' logs in the run folder")
         self._finish(number, result)
         for follower in self._followers.pop(number, []):

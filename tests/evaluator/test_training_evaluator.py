@@ -107,6 +107,16 @@ def test_an_architecture_that_no_network_can_be_built_from_is_invalid() -> None:
     assert result.remedy
 
 
+def test_a_regression_ends_in_its_head() -> None:
+    evaluator = make(lambda x: x[:, 0])
+    space = parse_space_text(SPACE.replace("head]", "head, relu]"))
+    other = TrainingEvaluator(space, evaluator.dataset, split_seed=0, metrics=["r2"])
+    result, reports = run(other, job())
+    assert (result.status, reports) == (Status.INVALID, [])
+    assert "must end in its head" in result.message
+    assert "put 'head' last" in result.remedy
+
+
 def test_latency_is_measured_when_it_is_an_objective() -> None:
     result, _ = run(make(metrics=["accuracy", "latency_ms"]), job())
     assert 0 < result.metrics["latency_ms"] < 1000

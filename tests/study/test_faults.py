@@ -78,9 +78,9 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def slow(toy: Any, orders: Any, tmp_path: Path) -> Path:
-    """A run file of 30 trials that take some hundredths of a second; its evaluations are listed in ``begun``."""
+    """A run file of 20 trials that take some hundredths of a second; its evaluations are listed in ``begun``."""
     orders(sleep=0.02, log=str(tmp_path / "begun"))
-    path: Path = toy.write(workers=2, search={"trials": 30, "strategy": "local"}, fidelity={"epochs": 3})
+    path: Path = toy.write(workers=2, search={"trials": 20, "strategy": "local", "retries": 9}, fidelity={"epochs": 3})
     return path
 
 
@@ -90,15 +90,14 @@ def start(running: Any, path: Path) -> tuple[subprocess.Popen[str], Path]:
     return process, wait(lambda: next(iter(path.parent.glob("runs/toy-*")), None))
 
 
-def finish(running: Any, folder: Path) -> str:
-    """What a resume that ends well prints."""
-    process = running("resume", folder, "--allow-python")
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
-    return str(out)
+def finish(command: Any, folder: Path) -> None:
+    """Resume until the end; in this process, which saves a start."""
+    code, out, err = command("resume", folder, "--allow-python", "-q")
+    assert code == 0, err
+    assert out.startswith("Best on validation")
 
 
-def check_whole(toy: Any, trials: Any, folder: Path, count: int = 30) -> None:
+def check_whole(toy: Any, trials: Any, folder: Path, count: int = 20) -> None:
     """Every trial ended, once, with the value of its decisions; none is missing; no worker is left."""
     found = trials(RunFolder.open(folder))
     assert [t.number for t in found] == list(range(count))
@@ -115,7 +114,7 @@ def check_whole(toy: Any, trials: Any, folder: Path, count: int = 30) -> None:
 
 
 def test_ctrl_c_once_finishes_what_runs_and_resume_finishes_the_search(
-    toy: Any, running: Any, slow: Path, trials: Any
+    toy: Any, running: Any, slow: Path, trials: Any, command: Any
 ) -> None:
     process, folder = start(running, slow)
     wait(lambda: len(events(folder, "trial_ended")) >= 4)
@@ -127,16 +126,16 @@ def test_ctrl_c_once_finishes_what_runs_and_resume_finishes_the_search(
     assert f"go on with: metanas resume {folder.relative_to(toy.folder)}" in err
     assert "Traceback" not in err
     found = trials(RunFolder.open(folder))
-    assert 4 <= len(found) < 30
+    assert 4 <= len(found) < 20
     assert {t.status for t in found} == {Status.COMPLETE}, "what ran was waited for"
     assert (folder / "report.html").exists()
-    assert "Best on validation" in finish(running, folder)
+    finish(command, folder)
     check_whole(toy, trials, folder)
-    assert len(evaluations(toy.folder / "begun")) == 30, "nothing was done twice"
+    assert len(evaluations(toy.folder / "begun")) == 20, "nothing was done twice"
 
 
 def test_ctrl_c_twice_stops_at_once_and_resume_finishes_the_search(
-    toy: Any, running: Any, orders: Any, slow: Path, trials: Any
+    toy: Any, running: Any, orders: Any, slow: Path, trials: Any, command: Any
 ) -> None:
     orders(sleep=0.01, crawl={"5": 100}, log=str(toy.folder / "begun"))
     process, folder = start(running, slow)
@@ -152,7 +151,7 @@ def test_ctrl_c_twice_stops_at_once_and_resume_finishes_the_search(
     assert 5 in running_trials
     wait(lambda: not any(alive(pid) for _, _, pid in evaluations(toy.folder / "begun")))
     orders(log=str(toy.folder / "begun"))
-    finish(running, folder)
+    finish(command, folder)
     check_whole(toy, trials, folder)
 
 
@@ -165,26 +164,24 @@ def _line_with(process: subprocess.Popen[str], words: str) -> str:
 
 
 def test_the_search_killed_at_random_moments_loses_and_doubles_nothing(
-    toy: Any, running: Any, slow: Path, trials: Any
+    toy: Any, running: Any, slow: Path, trials: Any, command: Any
 ) -> None:
     rng = random.Random(7)
     process, folder = start(running, slow)
     kept: list[Any] = []
-    for _ in range(4):
+    for session in range(3):
+        if session:
+            process = running("resume", folder, "--allow-python")
         before = len(events(folder, "trial_ended"))
         wait(lambda before=before: len(events(folder, "trial_ended")) > before)
         time.sleep(rng.uniform(0, 0.08))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        if (folder / "study.journal").exists():
-            ended = [t for t in trials(RunFolder.open(folder)) if t.status is not None]
-            assert ended[: len(kept)] == kept or all(t in ended for t in kept), "what was told is kept"
-            kept = ended
-        process = running("resume", folder, "--allow-python")
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
-    assert "Best on validation" in out
+        ended = [t for t in trials(RunFolder.open(folder)) if t.status is not None]
+        assert all(t in ended for t in kept), "what was told is kept"
+        kept = ended
+    finish(command, folder)
     check_whole(toy, trials, folder)
     final = trials(RunFolder.open(folder))
     assert all(t in final for t in kept)
@@ -207,14 +204,14 @@ def test_a_second_search_in_the_folder_is_refused_and_status_is_not(
     toy: Any, running: Any, slow: Path, command: Any
 ) -> None:
     process, folder = start(running, slow)
-    wait(lambda: len(events(folder, "trial_ended")) >= 2)
+    wait(lambda: len(events(folder, "trial_ended")) >= 3)
     process.send_signal(signal.SIGSTOP)  # so that it cannot end meanwhile
     try:
         code, out, _ = command("status", folder, "--json")
         table = json.loads(out)
         assert code == 0
-        assert (table["budget"], table["final"]) == (30, None)
-        assert 2 <= table["evaluations"] < 30
+        assert (table["budget"], table["final"]) == (20, None)
+        assert 2 <= table["evaluations"] < 20, "the log may be ahead of the study by one"
         assert table["counts"]["complete"] == table["evaluations"]
         assert table["counts"]["running"] >= 1
         code, _, err = command("resume", folder, "--allow-python", "-q")
@@ -222,7 +219,3 @@ def test_a_second_search_in_the_folder_is_refused_and_status_is_not(
         assert f"process {process.pid} on {socket.gethostname()}, since 2" in err
     finally:
         process.send_signal(signal.SIGCONT)
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
-    code, out, _ = command("status", folder)
-    assert out.startswith("Evaluations: 30 of 30; trials: 30 complete; duplicates: 0\nBest so far: accuracy ")

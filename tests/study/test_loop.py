@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from metanas.errors import StudyError
-from metanas.study import Ending, SearchResult
+from metanas.study import Ending, SearchResult, Trials, read_run
+from metanas.study._storage import open_storage
 from metanas.trial import Status, pareto_front
 
 TINY = """\
@@ -84,6 +85,21 @@ def test_the_last_trial_of_a_small_space_is_tried_again_too(toy: Any, orders: An
     outcome, trials = toy.search(TINY, search={"trials": 50}, workers={"engine": "local", "count": 4})
     assert outcome.ending is Ending.EXHAUSTED
     assert [(trial.status, trial.attempts) for trial in trials] == [(Status.COMPLETE, 1)] * 3 + [(Status.COMPLETE, 2)]
+
+
+def test_interrupted_sessions_do_not_count_as_lost_workers(toy: Any, orders: Any, trials: Any) -> None:
+    folder = toy.create(search={"trials": 1, "retries": 1}, workers={"engine": "local", "count": 1})
+    toy.session(folder, stop_after=1)
+    run, space, _ = read_run(folder)
+    folder.journal.unlink()
+    stored = Trials(open_storage(folder.journal, None), folder.path.name, space, run.objectives)
+    stored.create(space.rows(256)[7], origin="random", canonical_id="x")
+    for _ in range(3):
+        stored.retry(0)  # as three sessions did that ended with the trial under way
+    orders(kill={"0": 5})  # the fifth attempt dies, the sixth does not
+    toy.session(folder)
+    (trial,) = trials(folder)
+    assert (trial.status, trial.attempts) == (Status.COMPLETE, 6)
 
 
 def test_a_search_whose_evaluations_all_fail_ends(toy: Any, orders: Any, trials: Any) -> None:
