@@ -18,7 +18,7 @@ import numpy as np
 from metanas.space._expression import ExpressionError, names_in
 from metanas.space._ops import OPS, Parameter, signature
 from metanas.space._order import Draft, ordered
-from metanas.space._parse import MAX_REPEATS, label_of
+from metanas.space._parse_modules import MAX_REPEATS, label_of
 from metanas.space._problems import Problems, did_you_mean
 from metanas.space._syntax import (
     ChoiceForm,

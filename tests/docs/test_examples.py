@@ -151,12 +151,22 @@ def test_generated_parts_are_up_to_date() -> None:
 def test_figures_are_those_of_the_code() -> None:
     from metanas.data import _images, _preparation, _targets
     from metanas.evaluator import _recipe
-    from metanas.space import MEASURES, _expression, _parse, _parse_values, _problems, _resolve, _template, _yaml
+    from metanas.space import (
+        MEASURES,
+        _expression,
+        _parse_cells,
+        _parse_modules,
+        _parse_values,
+        _problems,
+        _resolve,
+        _template,
+        _yaml,
+    )
     from metanas.worker import _devices
 
     limits = page("language.md").partition("## Limits")[2]
     for value in (
-        _yaml.MAX_BYTES, _yaml.MAX_NODES, _yaml.MAX_DEPTH, _resolve.MAX_NESTING, _parse.MAX_REPEATS, _parse.MAX_NODES,
+        _yaml.MAX_BYTES, _yaml.MAX_NODES, _yaml.MAX_DEPTH, _resolve.MAX_NESTING, _parse_modules.MAX_REPEATS, _parse_cells.MAX_NODES,
         _resolve.MAX_DECISIONS, _parse_values.MAX_LEVELS, _resolve.MAX_STEPS, _resolve.MAX_LETS, _expression.MAX_LENGTH,
         _expression.MAX_NESTING,
     ):  # fmt: skip
