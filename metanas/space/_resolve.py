@@ -7,41 +7,32 @@ decisions are shared; ``new`` leads to places of its own.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import combinations, product
+from collections.abc import Sequence
+from itertools import combinations
 
-import numpy as np
-
-from metanas.space._expression import ExpressionError, names_in
 from metanas.space._ops import OPS, Parameter, signature
-from metanas.space._order import Draft, ordered
+from metanas.space._order import ordered
 from metanas.space._parse_modules import MAX_REPEATS, label_of
 from metanas.space._problems import Problems, did_you_mean
+from metanas.space._resolve_values import TooLargeError, ValueResolver, join, named
 from metanas.space._syntax import (
     ChoiceForm,
-    ChoiceValue,
     Constant,
-    Formula,
     GraphForm,
     ModuleSyntax,
     OpCall,
     OptionalForm,
     ParallelForm,
-    RangeValue,
     Reference,
     RepeatForm,
     ResidualForm,
     SequenceForm,
     SpaceSyntax,
     StepsForm,
-    Syntax,
     ValueSyntax,
 )
 from metanas.space._template import (
-    FLOAT_LEVELS,
     IDENTITY,
     Branches,
     Cell,
@@ -49,9 +40,7 @@ from metanas.space._template import (
     CellNode,
     Chain,
     Clause,
-    Computed,
     Copies,
-    Decided,
     Decision,
     Fixed,
     OpSite,
@@ -62,15 +51,9 @@ from metanas.space._template import (
     decisions_in,
     value_under,
 )
-from metanas.space._yaml import Scalar
 
-MAX_STEPS = 200_000
-"""Places visited; beyond this a file repeats itself without measure."""
-MAX_DECISIONS = 5_000
 MAX_NESTING = 100
 """Modules in modules, blocks counted with what they hold; keeps clear of Python's own limit."""
-MAX_LETS = 10
-"""Let values that lead to each other."""
 
 Overrides = dict[str, ValueSyntax]
 
@@ -86,7 +69,7 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
             resolver.value(value, name, ())
         resolver.part = "train"
         recipe = {name: resolver.value(value, f"train.{name}", ()) for name, value in syntax.train.items()}
-    except _TooLargeError as error:
+    except TooLargeError as error:
         problems.add(error.syntax.mark, error.syntax.path, str(error), remedy="use fewer repeats or less depth")
         return None
     if problems.found:
@@ -95,163 +78,48 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
     return ordered(resolver.drafts, template, recipe, limits, syntax, problems)
 
 
-class _TooLargeError(Exception):
-    def __init__(self, syntax: Syntax, rule: str) -> None:
-        self.syntax = syntax
-        super().__init__(rule)
+class _Resolver(ValueResolver):
+    """Resolves modules; the walk carries the place and the condition under which it is reached."""
 
-
-class _Resolver:
     def __init__(self, syntax: SpaceSyntax, problems: Problems) -> None:
-        self.syntax = syntax
-        self.problems = problems
-        self.drafts: list[Draft] = []
-        self.by_place: dict[tuple[int, str, tuple[Scalar, ...]], int] = {}
-        self.taken: set[str] = set()
-        self.open_lets: list[str] = []
-        self.bound: dict[str, Value] = {}
-        """Values that the uses of blocks around the present place give to let names."""
+        super().__init__(syntax, problems)
         self.open_blocks: list[str] = []
-        self.steps = 0
+        self.nesting = 0
         self.limits: dict[str, tuple[tuple[int, ...], int]] = {}
         """Place of a cell -> its optional edges, and how many may be there."""
-        self.nesting = 0
-        self.checked: set[tuple[int, int]] = set()
-        """Formulas, each with the parameter that it was checked for."""
-        self.checks = 200_000
-        """Values that formulas may still be checked on."""
-        self.part = "network"
         self.recursive = {name for name in syntax.named if name in self._reachable(syntax.named[name])}
-
-    # --- decisions
-
-    def decide(self, syntax: Syntax, place: str, when: Clause, draft: Decision) -> int:
-        """The decision of ``syntax`` at ``place``, active (also) when ``when`` holds."""
-        # Where recursion ends early, one place may offer fewer options than another visit of it: another decision.
-        key = (id(syntax), place, tuple(draft.values) if isinstance(syntax, ChoiceForm) else ())
-        index = self.by_place.get(key)
-        if index is None:
-            if len(self.drafts) >= MAX_DECISIONS:
-                raise _TooLargeError(syntax, f"a space has at most {MAX_DECISIONS:,} decisions")
-            name, number = draft.name, 2
-            while name in self.taken:
-                name, number = f"{draft.name}_{number}", number + 1
-            self.taken.add(name)
-            index = self.by_place[key] = len(self.drafts)
-            self.drafts.append(Draft(replace(draft, name=name, part=self.part)))
-        self.drafts[index].clauses.add(when)
-        return index
-
-    # --- values
-
-    def value(self, syntax: ValueSyntax, place: str, when: Clause, parameter: Parameter | None = None) -> Value:
-        place = _named(place, syntax)
-        match syntax:
-            case Constant(value=value):
-                return Fixed(value)
-            case ChoiceValue(values=values, prior=prior):
-                return Decided(
-                    self.decide(syntax, place, when, Decision(name=place, kind="choice", values=values, prior=prior))
-                )
-            case RangeValue():
-                return Decided(self.decide(syntax, place, when, _range(syntax, place)))
-            case Formula():
-                return self._formula(syntax, when, parameter)
-
-    def _formula(self, syntax: Formula, when: Clause, parameter: Parameter | None) -> Value:
-        names: dict[str, Value] = {}
-        before = self.steps
-        for name in dict.fromkeys(names_in(syntax.expression)):
-            let = name.removeprefix("$")
-            if name.startswith("$") and let in self.bound:
-                names[name] = self.bound[let]
-                continue
-            if not name.startswith("$") or let not in self.syntax.let:
-                known = [f"${known}" for known in self.syntax.let]
-                self.problems.add(
-                    syntax.mark, syntax.path, f"no let value has the name {name!r}", remedy=did_you_mean(name, known)
-                )
-                return Fixed(1)
-            if let in self.open_lets:
-                chain = " -> ".join([*self.open_lets[self.open_lets.index(let) :], let])
-                self.problems.add(syntax.mark, syntax.path, "let values cannot refer to themselves", found=chain)
-                return Fixed(1)
-            if len(self.open_lets) >= MAX_LETS:
-                raise _TooLargeError(syntax, f"let values lead to each other at most {MAX_LETS} deep")
-            self._step(syntax)
-            self.open_lets.append(let)
-            names[name] = self.value(self.syntax.let[let], let, when)
-            self.open_lets.pop()
-        value = Computed(syntax.expression, names, whole=parameter is not None and parameter.kind == "int")
-        if (id(syntax), id(parameter)) not in self.checked:
-            self.checked.add((id(syntax), id(parameter)))
-            self._check_formula(syntax, value, parameter, 1 + self.steps - before)
-        return value
-
-    def _check_formula(self, syntax: Formula, value: Computed, parameter: Parameter | None, weight: int) -> None:
-        try:
-            for result, chosen in self._results(value, weight):
-                if parameter is not None and (breach := parameter.breach(result)):
-                    found = f"{result!r}" + (f" when {chosen}" if chosen else "")
-                    self.problems.add(syntax.mark, syntax.path, breach, found=found)
-                    return
-        except ExpressionError as error:
-            self.problems.add(
-                syntax.mark, syntax.path, f"arithmetic has a value: {error.rule}", found=repr(syntax.text)
-            )
-
-    def _results(self, value: Value, weight: int) -> Iterator[tuple[Scalar, str]]:
-        """Every result (the extremes, when there are many) with the decisions that give it."""
-        used = sorted(decisions_in(value))
-        levels: Sequence[Sequence[Scalar]] = [self.drafts[i].decision.values for i in used]
-        count = math.prod(len(level) for level in levels)
-        if count > 4096 or count * weight > self.checks:
-            levels = [(level[0], level[-1]) for level in levels][:8]
-            used = used[:8]
-        for combination in product(*levels):
-            self.checks -= weight
-            choose = dict(zip(used, combination, strict=True))
-            for rest in decisions_in(value) - set(used):
-                choose[rest] = self.drafts[rest].decision.values[0]
-            text = ", ".join(f"{self.drafts[i].decision.name} = {v}" for i, v in choose.items())
-            yield value_under(value, choose), text
 
     # --- modules
 
     def module(self, syntax: ModuleSyntax, place: str, when: Clause, first: Overrides | None = None) -> Template:
         """The template of ``syntax``; entries of ``first`` are consumed by the ops that take them."""
-        self._step(syntax)
+        self.step(syntax)
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            raise _TooLargeError(syntax, f"modules nest at most {MAX_NESTING} deep, blocks counted with what they hold")
+            raise TooLargeError(syntax, f"modules nest at most {MAX_NESTING} deep, blocks counted with what they hold")
         template = self._template(syntax, place, when, {} if first is None else first)
         self.nesting -= 1
         return template
 
-    def _step(self, syntax: Syntax) -> None:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise _TooLargeError(syntax, f"a space has at most {MAX_STEPS:,} places")
-
     def _template(self, syntax: ModuleSyntax, place: str, when: Clause, first: Overrides) -> Template:
         match syntax:
             case OpCall():
-                return self._op(syntax, _named(place, syntax), when, first)
+                return self._op(syntax, named(place, syntax), when, first)
             case Reference():
                 return self._reference(syntax, place, when, first)
             case SequenceForm(items=items):
                 return self._sequence(items, place, when, first)
             case ChoiceForm(options=options):
-                return self._switch(syntax, options, _named(place, syntax), when, first)
+                return self._switch(syntax, options, named(place, syntax), when, first)
             case OptionalForm():
-                return self._optional(syntax, _named(place, syntax), when, first)
+                return self._optional(syntax, named(place, syntax), when, first)
             case RepeatForm():
-                return self._repeat(syntax, _named(place, syntax), when, first)
+                return self._repeat(syntax, named(place, syntax), when, first)
             case ResidualForm(body=body):
-                inner = self.module(body, _named(place, syntax), when, first)
-                return Branches((IDENTITY, inner), "residual", _named(place, syntax))
+                inner = self.module(body, named(place, syntax), when, first)
+                return Branches((IDENTITY, inner), "residual", named(place, syntax))
             case ParallelForm(branches=branches, merge=merge):
-                here = _named(place, syntax)
+                here = named(place, syntax)
                 places = _item_places(branches, here)
                 unused = [dict(first) for _ in branches]
                 inner_templates = tuple(
@@ -261,9 +129,9 @@ class _Resolver:
                 _consume(first, unused)
                 return Branches(inner_templates, merge, here)
             case GraphForm():
-                return self._graph(syntax, _named(place, syntax), when)
+                return self._graph(syntax, named(place, syntax), when)
             case StepsForm():
-                return self._steps(syntax, _named(place, syntax), when)
+                return self._steps(syntax, named(place, syntax), when)
 
     def _op(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> Template:
         known = {**dict.fromkeys(syntax.parameters), **signature(syntax.name).parameters}
@@ -273,11 +141,11 @@ class _Resolver:
             if parameter and isinstance(override, Constant) and (breach := parameter.breach(override.value)):
                 self.problems.add(override.mark, override.path, breach, found=repr(override.value))
         parameters = {
-            name: self.value(value, _join(place, name), when, known[name])
+            name: self.value(value, join(place, name), when, known[name])
             for name, value in {**syntax.parameters, **taken}.items()
         }
         label = syntax.label or syntax.name
-        site = place if place.rpartition(".")[2].startswith(label) else _join(place, label)
+        site = place if place.rpartition(".")[2].startswith(label) else join(place, label)
         return OpSite(syntax.name, parameters, site)
 
     def _sequence(self, items: tuple[ModuleSyntax, ...], place: str, when: Clause, first: Overrides) -> Template:
@@ -308,7 +176,7 @@ class _Resolver:
         )  # fmt: skip
         unused = [dict(first) for _ in options]
         templates = tuple(
-            self.module(option, _join(place, label), (*when, (decision, frozenset({k}))), unused[k])
+            self.module(option, join(place, label), (*when, (decision, frozenset({k}))), unused[k])
             for k, (label, option) in enumerate(options)
         )
         _consume(first, unused)
@@ -319,12 +187,12 @@ class _Resolver:
             return IDENTITY
         name = place or "optional"
         decision = self.decide(syntax, place, when, Decision(name=name, kind="choice", values=(False, True)))
-        here = _join(place, label_of(syntax.body))
+        here = join(place, label_of(syntax.body))
         body = self.module(syntax.body, here, (*when, (decision, frozenset({1}))), first)
         return Switch(decision, (IDENTITY, body))
 
     def _repeat(self, syntax: RepeatForm, place: str, when: Clause, first: Overrides) -> Template:
-        times = self.value(syntax.times, _join(place, "times"), when, Parameter("int", "", low=0, high=MAX_REPEATS))
+        times = self.value(syntax.times, join(place, "times"), when, Parameter("int", "", low=0, high=MAX_REPEATS))
         used = decisions_in(times)
         if len(used) > 1:
             self.problems.add(
@@ -339,7 +207,7 @@ class _Resolver:
             reached = when
             if used and not all(count > copy for count in counts.values()):
                 reached = (*when, (next(iter(used)), frozenset(k for k, count in counts.items() if count > copy)))
-            here = place if syntax.share else _join(place, str(copy + 1))
+            here = place if syntax.share else join(place, str(copy + 1))
             rest = dict(overrides) if copy == 0 else {}
             copies.append(self.module(syntax.body, here, reached, rest))
             if copy == 0:
@@ -371,7 +239,7 @@ class _Resolver:
         edges: dict[int, list[CellEdge]] = {target: [] for target in range(1, len(syntax.nodes))}
         optional: list[int] = []
         for source, target, module in syntax.edges:
-            here = _join(place, f"{syntax.nodes[source]}->{syntax.nodes[target]}")
+            here = join(place, f"{syntax.nodes[source]}->{syntax.nodes[target]}")
             if isinstance(module, OptionalForm):
                 template = self._optional_edge(module, here, when)
                 optional.extend([template.decision] if isinstance(template, Switch) else [])
@@ -383,7 +251,7 @@ class _Resolver:
         nodes = []
         for index, name in enumerate(syntax.nodes[1:], start=1):
             op = syntax.ops[index]
-            template_of_op = None if op is None else self.module(op, _join(place, name), when)
+            template_of_op = None if op is None else self.module(op, join(place, name), when)
             merge = syntax.output if index == len(syntax.nodes) - 1 else syntax.merge
             nodes.append(CellNode(name, tuple(edges[index]), merge, template_of_op))
         return Cell((syntax.nodes[0],), tuple(nodes), place)
@@ -398,15 +266,15 @@ class _Resolver:
         names = list(syntax.inputs)
         nodes = []
         for step in range(1, syntax.steps + 1):
-            here = _join(place, f"step{step}")
+            here = join(place, f"step{step}")
             nodes.append(CellNode(f"step{step}", self._step_edges(syntax, names, here, when), syntax.merge))
             names.append(f"step{step}")
         made = range(len(syntax.inputs), len(names))
         kept = tuple(CellEdge((state,), (IDENTITY,)) for state in made)
         each_input: tuple[Template, ...] = ()
         if syntax.each_input is not None:
-            each_input = tuple(self.module(syntax.each_input, _join(place, name), when) for name in syntax.inputs)
-        reduces = OpSite("identity", {"stride": Fixed(syntax.stride)}, _join(place, "handed_on"))
+            each_input = tuple(self.module(syntax.each_input, join(place, name), when) for name in syntax.inputs)
+        reduces = OpSite("identity", {"stride": Fixed(syntax.stride)}, join(place, "handed_on"))
         return Cell(
             syntax.inputs,
             (*nodes, CellNode("output", kept, syntax.output)),
@@ -421,11 +289,11 @@ class _Resolver:
         decision = None
         if len(picks) > 1:
             labels = tuple("+".join(names[state] for state in pick) for pick in picks)
-            inputs = _join(place, "inputs")
+            inputs = join(place, "inputs")
             decision = self.decide(syntax, inputs, when, Decision(name=inputs, kind="choice", values=labels))
         edges = []
         for slot in range(len(picks[0])):
-            here = _join(place, f"op{slot + 1}")
+            here = join(place, f"op{slot + 1}")
             plain = self.module(syntax.op, here, when)
             strided = self._strided(syntax, here, when) if syntax.stride > 1 else plain
             sources = tuple(pick[slot] for pick in picks)
@@ -470,10 +338,10 @@ class _Resolver:
             )  # fmt: skip
             return IDENTITY
         shared = not syntax.new and syntax.name in self.syntax.blocks
-        here = syntax.name if shared else _named(place, syntax)
+        here = syntax.name if shared else named(place, syntax)
         before = len(self.drafts)
         outer = self.bound
-        self.bound = outer | {name: self.value(value, _join(here, name), when) for name, value in syntax.bound.items()}
+        self.bound = outer | {name: self.value(value, join(here, name), when) for name, value in syntax.bound.items()}
         self.open_blocks.append(syntax.name)
         template = self.module(body, here, when, first)
         self.open_blocks.pop()
@@ -533,15 +401,6 @@ def _consume(first: Overrides, unused: list[Overrides]) -> None:
             del first[name]
 
 
-def _join(place: str, part: str) -> str:
-    return f"{place}.{part}" if place else part
-
-
-def _named(place: str, syntax: Syntax) -> str:
-    """The place, its last part replaced by the id that the user gave."""
-    return _join(place.rpartition(".")[0], syntax.id) if syntax.id else place
-
-
 def _item_places(items: Sequence[ModuleSyntax], place: str) -> list[str]:
     """A readable place for each item of a list: its label, numbered where labels repeat."""
     seen: Counter[str] = Counter()
@@ -549,20 +408,5 @@ def _item_places(items: Sequence[ModuleSyntax], place: str) -> list[str]:
     for item in items:
         label = label_of(item)
         seen[label] += 1
-        places.append(_join(place, label if seen[label] == 1 else f"{label}_{seen[label]}"))
+        places.append(join(place, label if seen[label] == 1 else f"{label}_{seen[label]}"))
     return places
-
-
-def _range(syntax: RangeValue, place: str) -> Decision:
-    values: Sequence[Scalar]
-    if not syntax.real:
-        values = range(int(syntax.low), int(syntax.high) + 1, int(syntax.step or 1))
-        prior = tuple(math.log((v + 0.5) / (v - 0.5)) for v in values) if syntax.log else ()
-        return Decision(name=place, kind="int", values=values, log=syntax.log, prior=prior)
-    if syntax.step is not None:
-        count = math.floor((syntax.high - syntax.low) / syntax.step + 1e-9) + 1
-        values = tuple(float(v) for v in np.round(syntax.low + syntax.step * np.arange(count), 12))
-    else:
-        space = np.geomspace if syntax.log else np.linspace
-        values = tuple(float(f"{v:.6g}") for v in space(syntax.low, syntax.high, FLOAT_LEVELS))
-    return Decision(name=place, kind="float", values=values, log=syntax.log)
