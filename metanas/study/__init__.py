@@ -7,7 +7,8 @@ from metanas.study._folder import Lease, RunFolder, environment
 from metanas.study._listener import Listener
 from metanas.study._loop import Ending, Search, read_final
 from metanas.study._result import SearchResult
-from metanas.study._run_file import RunFile, parse_run_text, read_run_file
+from metanas.study._run_file import RunFile
+from metanas.study._run_reader import parse_run_text, read_run_file
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
 from metanas.study._strategies import strategy_names
 from metanas.study._trials import Trials

@@ -25,7 +25,8 @@ from metanas.study._gate import Gate
 from metanas.study._listener import Listener
 from metanas.study._loop import Ending, Search
 from metanas.study._proposer import make_proposer
-from metanas.study._run_file import Objective, RunFile, read_run_file
+from metanas.study._run_file import Objective, RunFile
+from metanas.study._run_reader import read_run_file
 from metanas.study._storage import disk_errors, open_storage
 from metanas.study._strategies import STRATEGIES, make_sampler
 from metanas.study._trials import Trials
