@@ -30,9 +30,12 @@ def prepare(rows):
             value = row.get(column["name"])
             missing = value is None or value != value
             if not column["numeric"]:
-                values += [float(not missing and str(value) == category) for category in column["categories"]]
-            elif column["std"] > 0:
-                values.append(((column["fill"] if missing else float(value)) - column["mean"]) / column["std"])
+                text = str(value).strip()
+                values += [float(not missing and text == category) for category in column["categories"]]
+            else:
+                missing = missing or abs(float(value)) == float("inf")
+                if column["std"] > 0:
+                    values.append(((column["fill"] if missing else float(value)) - column["mean"]) / column["std"])
             if column["indicator"]:
                 values.append(float(missing))
         features.append(values)
