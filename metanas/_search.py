@@ -257,8 +257,9 @@ def _drawings(
         architecture = Architecture.from_values(space, best.decisions)
         try:
             svg = draw_architecture(
-                architecture, format="svg", input_shape=tuple(data["shape"]), outputs=data["outputs"]
-            )
+                architecture, format="svg", input_shape=tuple(data["shape"]), outputs=data["outputs"],
+                vocabulary=tuple(data.get("vocabulary", ())),
+            )  # fmt: skip
         except (ShapeError, KeyError):
             # Modules of the user's have shapes that are not known here.
             svg = draw_architecture(architecture, format="svg")

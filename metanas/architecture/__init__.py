@@ -3,8 +3,9 @@
 from metanas.architecture._architecture import Architecture, Measures, broken_constraint
 from metanas.architecture._graph import OpGraph, OpNode
 from metanas.architecture._identity import CanonicalIds
-from metanas.architecture._layers import RULES, Layer, LayerGraph, Module, Modules, Shape, ShapeError
+from metanas.architecture._layers import Layer, LayerGraph, Module, Modules
 from metanas.architecture._lower import LOWER, lower
+from metanas.architecture._rules import RULES, Shape, ShapeError
 
 __all__ = [
     "LOWER",

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from metanas.architecture._graph import OpGraph, expand
 from metanas.architecture._identity import CanonicalIds
-from metanas.architecture._layers import LayerGraph, Modules, Shape
+from metanas.architecture._layers import LayerGraph, Modules
 from metanas.architecture._lower import lower
+from metanas.architecture._rules import Shape
 from metanas.errors import MetanasError
 from metanas.space import Constraint, Scalar, SearchSpace
 
@@ -80,10 +81,18 @@ class Architecture:
         """Equal for architectures that denote the same network and the same training."""
         return CanonicalIds(self.space).of(self.array)
 
-    def layers(self, input_shape: Shape, outputs: int, *, modules: Modules | None = None) -> LayerGraph:
+    def layers(
+        self,
+        input_shape: Shape,
+        outputs: int,
+        vocabulary: tuple[int, ...] = (),
+        *,
+        modules: Modules | None = None,
+    ) -> LayerGraph:
         """Its layers for samples of ``input_shape`` and ``outputs`` outputs.
 
-        ``modules`` (:func:`metanas.network.user_modules`) says what modules of the user's make.
+        ``vocabulary`` is how many ids there are, where samples are ids: one number for tokens, two for pairs of users
+        and items. ``modules`` (:func:`metanas.network.user_modules`) says what modules of the user's make.
 
         Raises
         ------
@@ -91,7 +100,7 @@ class Architecture:
             If no such network can be built.
 
         """
-        return lower(self.graph, input_shape, outputs, modules=modules)
+        return lower(self.graph, input_shape, outputs, vocabulary, modules=modules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

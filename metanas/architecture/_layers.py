@@ -1,8 +1,8 @@
 """A network as layers with shapes: what every op is made of.
 
-A shape is a tuple without the batch: ``(channels, height, width)`` for an image, ``(features,)`` for a row. Each kind
-of layer has one rule here for its shape, parameters and multiply-adds; ``metanas.network`` builds and writes it.
-Layer kinds that begin with a capital are classes of ``torch.nn`` and their arguments are that class's own.
+A shape is a tuple without the batch, channels first: ``(C, height, width)`` for an image, ``(C, length)`` for a
+sequence, ``(features,)`` for a row; ids as they are read have no channels, ``(length,)``. Each kind of layer has a
+rule in ``_rules``; ``metanas.network`` builds and writes it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from metanas.errors import MetanasError
-
-Shape = tuple[int, ...]
-
-
-class ShapeError(MetanasError):
-    """No network can be built: a layer or merge does not fit the shapes that reach it."""
+from metanas.architecture._rules import RULES, Shape, ShapeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +23,7 @@ class Layer:
     name: str
     """A Python identifier, unique in its network."""
     kind: str
-    """A class of ``torch.nn``, or one of the functions in :data:`RULES`."""
+    """One of :data:`RULES`, or ``package.module:Class`` for a module of the user's."""
     arguments: Mapping[str, Any]
     """Of the class, or of the function."""
     inputs: tuple[int, ...]
@@ -60,6 +53,11 @@ class LayerGraph:
         return self.layers[0].shape
 
     @property
+    def vocabulary(self) -> tuple[int, ...]:
+        """How many ids there are: of tokens, or of users and of items; empty where the input is no ids."""
+        return tuple(self.layers[0].arguments.get("vocabulary", ()))
+
+    @property
     def params(self) -> int:
         """Trainable parameters."""
         return sum(layer.params for layer in self.layers)
@@ -71,10 +69,10 @@ class LayerGraph:
 
     @property
     def depth(self) -> int:
-        """Layers with weights (convolutions, fully connected) on the longest path."""
+        """Layers with weights (convolutions, fully connected, recurrent) on the longest path."""
         depths: list[int] = []
         for layer in self.layers:
-            weighted = layer.kind.startswith("Conv") or layer.kind == "Linear"
+            weighted = RULES[layer.kind].depth(layer.arguments) if layer.kind in RULES else 0
             depths.append(max((depths[i] for i in layer.inputs), default=0) + weighted)
         return depths[self.output]
 
@@ -85,113 +83,21 @@ class LayerGraph:
         the backward pass of some layer reads, once; and the two largest values again, for the gradients in flight.
         """
         saved: set[int] = set()
-        extra = 0.0
+        inside = 0
         for index, layer in enumerate(self.layers):
             # Of a user's module nothing is known: as much as its input and its output.
-            keeps = RULES[layer.kind].keeps if layer.kind in RULES else "both"
-            if keeps in ("input", "both") or (keeps == "pool" and layer.inputs):
+            rule = RULES.get(layer.kind)
+            keeps = rule.keeps if rule else "both"
+            if keeps in ("input", "both"):
                 saved.update(layer.inputs)
             if keeps in ("output", "both"):
                 saved.add(index)
-            if keeps == "pool":
-                extra += 2 * math.prod(layer.shape)  # indices are 64-bit
-            if keeps == "mask":
-                extra += math.prod(layer.shape)
+            if rule:
+                inside += rule.inside([self.layers[i].shape for i in layer.inputs], layer.arguments, layer.shape)
         sizes = [math.prod(layer.shape) for layer in self.layers]
-        values = sum(sizes[i] for i in saved) + extra + sum(sorted(sizes)[-2:])
+        values = sum(sizes[i] for i in saved) + inside + sum(sorted(sizes)[-2:])
         return int(4 * (self.params * (2 + optimizer_slots) + batch_size * values))
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Shape and cost of a kind of layer."""
-
-    shape: Callable[[Sequence[Shape], Mapping[str, Any]], Shape]
-    """Shapes read and arguments -> shape made."""
-    params: Callable[[Mapping[str, Any]], int] = lambda arguments: 0
-    """Arguments -> trainable parameters."""
-    flops: Callable[[Sequence[Shape], Mapping[str, Any], Shape], int] = lambda inputs, arguments, out: math.prod(
-        inputs[0]
-    )
-    """Shapes read, arguments, shape made -> multiply-adds."""
-    keeps: str = ""
-    """What autograd keeps: ``input``, ``output``, ``mask`` (of the output's size), ``pool`` (input and indices)."""
-
-
-def _window(shape: Shape, arguments: Mapping[str, Any], channels: int) -> Shape:
-    k, s, p, d = (
-        arguments.get(key, 1 if key != "padding" else 0) for key in ("kernel_size", "stride", "padding", "dilation")
-    )
-    spare = (s - 1) if arguments.get("ceil_mode") else 0
-    sizes = tuple((size + 2 * p - d * (k - 1) - 1 + spare) // s + 1 for size in shape[1:])
-    if any(size < 1 for size in sizes):
-        raise ShapeError(f"a window of {k} (stride {s}, dilation {d}) fits its input", found=f"shape {list(shape)}")
-    return (channels, *sizes)
-
-
-def _conv(inputs: Sequence[Shape], arguments: Mapping[str, Any]) -> Shape:
-    return _window(inputs[0], arguments, arguments["out_channels"])
-
-
-def _conv_params(a: Mapping[str, Any], rank: int) -> int:
-    weights = a["out_channels"] * (a["in_channels"] // a.get("groups", 1)) * a["kernel_size"] ** rank
-    return int(weights + (a["out_channels"] if a.get("bias", True) else 0))
-
-
-def _conv_rule(rank: int) -> Rule:
-    return Rule(
-        _conv, lambda a: _conv_params(a, rank), keeps="input",
-        flops=lambda inputs, a, out: _conv_params({**a, "bias": False}, rank) * math.prod(out[1:]),
-    )  # fmt: skip
-
-
-def _same(inputs: Sequence[Shape], arguments: Mapping[str, Any]) -> Shape:
-    return inputs[0]
-
-
-def _pool(inputs: Sequence[Shape], arguments: Mapping[str, Any]) -> Shape:
-    return _window(inputs[0], arguments, inputs[0][0])
-
-
-def _concat(inputs: Sequence[Shape], arguments: Mapping[str, Any]) -> Shape:
-    return (sum(shape[0] for shape in inputs), *inputs[0][1:])
-
-
-def _total(inputs: Sequence[Shape], arguments: Mapping[str, Any], out: Shape) -> int:
-    return sum(math.prod(shape) for shape in inputs)
-
-
-_NORM = Rule(_same, lambda a: 2 * a["num_features"], keeps="input")
-
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "input": Rule(_same, flops=lambda inputs, arguments, out: 0),
-        "Conv1d": _conv_rule(1),
-        "Conv2d": _conv_rule(2),
-        "Linear": Rule(
-            lambda inputs, a: (*inputs[0][:-1], a["out_features"]),
-            lambda a: (a["in_features"] + 1) * a["out_features"],
-            lambda inputs, a, out: a["in_features"] * math.prod(out),
-            keeps="input",
-        ),
-        "BatchNorm1d": _NORM,
-        "BatchNorm2d": _NORM,
-        "GroupNorm": Rule(_same, lambda a: 2 * a["num_channels"], keeps="input"),
-        "LayerNorm": Rule(_same, lambda a: 2 * a["normalized_shape"], keeps="input"),
-        "Dropout": Rule(_same, keeps="mask"),
-        "AvgPool2d": Rule(_pool, keeps="input"),
-        "MaxPool2d": Rule(_pool, keeps="pool"),
-        **{kind: Rule(_same, keeps="output") for kind in ("ReLU", "Tanh", "Sigmoid")},
-        **{kind: Rule(_same, keeps="input") for kind in ("ReLU6", "LeakyReLU", "ELU", "GELU", "SiLU", "Hardswish")},
-        "sum": Rule(_same, flops=_total),
-        "mean": Rule(_same, flops=_total),
-        "product": Rule(_same, flops=_total, keeps="input"),
-        "concat": Rule(_concat, flops=lambda inputs, arguments, out: 0),
-        "scale": Rule(_same, keeps="input"),
-        "global_mean": Rule(lambda inputs, a: (inputs[0][0],)),
-        "flatten": Rule(lambda inputs, a: (math.prod(inputs[0]),), flops=lambda inputs, a, out: 0),
-    }
-)  # fmt: skip
 
 _ACTIVATIONS = {
     "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU",
@@ -227,6 +133,8 @@ class Trace:
     """Begin of their names."""
     modules: Modules | None = None
     """Says what modules of the user's make; None where none may be imported."""
+    vocabulary: tuple[int, ...] = ()
+    """How many ids the input has: one number for tokens, two for pairs."""
     _names: Counter[str] = field(default_factory=Counter)
 
     def shape(self, x: int) -> Shape:
@@ -244,6 +152,7 @@ class Trace:
     def add(self, kind: str, *inputs: int, **arguments: Any) -> int:
         """Add a layer; its shape, parameters and cost come from :data:`RULES`."""
         rule = RULES[kind]
+        self._refuse_ids(kind, inputs)
         shapes = [self.layers[i].shape for i in inputs]
         try:
             shape = rule.shape(shapes, arguments)
@@ -268,6 +177,12 @@ class Trace:
             )
         )
         return len(self.layers) - 1
+
+    def _refuse_ids(self, kind: str, inputs: Sequence[int]) -> None:
+        """Ids are names, not quantities: the input is read by embeddings alone."""
+        if self.vocabulary and 0 in inputs and kind != "IdEmbedding":
+            remedy = "put embed before it" if len(self.vocabulary) == 1 else "begin with user_embed and item_embed"
+            raise ShapeError("ids are embedded first", found=f"{kind} on ids", remedy=remedy, where=self.site)
 
     def module(self, x: int, path: str, arguments: Mapping[str, Any]) -> int:
         """Add a module of the user's."""
@@ -301,7 +216,7 @@ class Trace:
         channels, rank = self.shape(x)[0], self.rank(x)
         if rank not in (1, 2):
             raise ShapeError(
-                "a convolution reads an image", found=f"shape {list(self.shape(x))}",
+                "a convolution reads an image or a sequence", found=f"shape {list(self.shape(x))}",
                 remedy="put it before global_pool or flatten, or use dense", where=self.site,
             )  # fmt: skip
         out = channels if out is None else out

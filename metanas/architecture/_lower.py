@@ -7,16 +7,26 @@ from types import MappingProxyType
 from typing import Any
 
 from metanas.architecture._graph import OpGraph
-from metanas.architecture._layers import Layer, LayerGraph, Modules, Shape, ShapeError, Trace
+from metanas.architecture._layers import Layer, LayerGraph, Modules, Trace
+from metanas.architecture._lower_positions import POSITION_OPS
+from metanas.architecture._rules import Shape, ShapeError
 from metanas.space import ACTIVATIONS
 
 Lower = Callable[..., int]
 
 
-def lower(graph: OpGraph, input_shape: Shape, outputs: int, *, modules: Modules | None = None) -> LayerGraph:
+def lower(
+    graph: OpGraph,
+    input_shape: Shape,
+    outputs: int,
+    vocabulary: tuple[int, ...] = (),
+    *,
+    modules: Modules | None = None,
+) -> LayerGraph:
     """The layers of a graph of ops for samples of ``input_shape`` and a head of ``outputs``.
 
-    ``modules`` says what modules of the user's make; without it they are refused.
+    ``vocabulary`` is how many ids there are, where samples are ids: of tokens ``(length,)``, or of users and items
+    ``(2,)``. ``modules`` says what modules of the user's make; without it they are refused.
 
     Raises
     ------
@@ -31,7 +41,9 @@ def lower(graph: OpGraph, input_shape: Shape, outputs: int, *, modules: Modules 
             found="every path cut by none",
             remedy="choose another architecture",
         )
-    trace = Trace([Layer("x", "input", {}, (), tuple(input_shape), 0, 0)], outputs, modules=modules)
+    given: dict[str, Any] = {"vocabulary": tuple(vocabulary)} if vocabulary else {}
+    entry = Layer("x", "input", given, (), tuple(input_shape), 0, 0)
+    trace = Trace([entry], outputs, modules=modules, vocabulary=tuple(vocabulary))
     values = [0]
     for node in graph.nodes[1:]:
         trace.begin(node.site)
@@ -124,23 +136,23 @@ def _res_block(t: Trace, x: int, *, out: Any, stride: int) -> int:
     if t.shape(y) == t.shape(x):
         return t.merge("sum", [x, y])
     if stride > 1:
-        x = t.add("AvgPool2d", x, kernel_size=stride, stride=stride, padding=0, ceil_mode=True)
+        x = t.add(f"AvgPool{t.rank(x)}d", x, kernel_size=stride, stride=stride, padding=0, ceil_mode=True)
     return t.merge("sum", [t.conv(x, t.shape(y)[0]), y])
 
 
 def _se(t: Trace, x: int, *, ratio: int) -> int:
     """Hu et al. 2018, figure 3."""
     channels = t.shape(x)[0]
-    _needs_image(t, x, "squeeze-excitation")
+    _needs_positions(t, x, "squeeze-excitation")
     squeezed = t.add("global_mean", x)
     hidden = t.act(t.linear(squeezed, max(1, channels // ratio)), "relu")
     return t.add("scale", x, t.act(t.linear(hidden, channels), "sigmoid"))
 
 
-def _needs_image(t: Trace, x: int, what: str) -> None:
-    if t.rank(x) != 2:
+def _needs_positions(t: Trace, x: int, what: str) -> None:
+    if t.rank(x) not in (1, 2):
         raise ShapeError(
-            f"{what} reads an image",
+            f"{what} reads an image or a sequence",
             found=f"shape {list(t.shape(x))}",
             remedy="put it before global_pool",
             where=t.site,
@@ -148,14 +160,14 @@ def _needs_image(t: Trace, x: int, what: str) -> None:
 
 
 def _avg_pool(t: Trace, x: int, *, kernel: int, stride: int) -> int:
-    _needs_image(t, x, "pooling")
+    _needs_positions(t, x, "pooling")
     padding = (kernel - 1) // 2
-    return t.add("AvgPool2d", x, kernel_size=kernel, stride=stride, padding=padding, count_include_pad=False)
+    return t.add(f"AvgPool{t.rank(x)}d", x, kernel_size=kernel, stride=stride, padding=padding, count_include_pad=False)
 
 
 def _max_pool(t: Trace, x: int, *, kernel: int, stride: int) -> int:
-    _needs_image(t, x, "pooling")
-    return t.add("MaxPool2d", x, kernel_size=kernel, stride=stride, padding=(kernel - 1) // 2)
+    _needs_positions(t, x, "pooling")
+    return t.add(f"MaxPool{t.rank(x)}d", x, kernel_size=kernel, stride=stride, padding=(kernel - 1) // 2)
 
 
 def _global_pool(t: Trace, x: int) -> int:
@@ -242,6 +254,7 @@ LOWER: Mapping[str, Lower] = MappingProxyType(
         "avg_pool": _avg_pool,
         "max_pool": _max_pool,
         "global_pool": _global_pool,
+        "mean_pool": _global_pool,
         "flatten": _flatten,
         "bn": _bn,
         "layer_norm": _layer_norm,
@@ -251,6 +264,7 @@ LOWER: Mapping[str, Lower] = MappingProxyType(
         "dense": _dense,
         "linear": _linear,
         "head": _head,
+        **POSITION_OPS,
     }
 )
 """Every op but ``none``, which makes no layers."""

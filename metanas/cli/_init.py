@@ -19,7 +19,11 @@ _FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
     help="A built-in data set, an .npz file, a CSV or Parquet file, or a folder of images.",
 )
 @click.option("--target", help="The column to predict, for a CSV or Parquet file.")
-def init(folder: Path, data: str, target: str | None) -> None:
+@click.option("--text", help="The column of texts to predict it from; by default all others are read as a table.")
+@click.option("--user", help="The column of users, for recommendation; with --item.")
+@click.option("--item", help="The column of items.")
+@click.option("--kind", help="What an .npz file holds, if no images or table: sequence, tokens or pairs.")
+def init(folder: Path, data: str, **described: str | None) -> None:
     """Write a space and a run file to start from into FOLDER."""
     from metanas.data import BUILTIN_NAMES, load_dataset
     from metanas.errors import MetanasError
@@ -30,17 +34,19 @@ def init(folder: Path, data: str, target: str | None) -> None:
             raise MetanasError(
                 "init writes new files only", found=str(path), remedy="choose another folder, or move it"
             )
-    spec: str | dict[str, str] = {"table": data, "target": target} if target else data
-    dataset = load_dataset(spec, base=Path())
-    line = data if data in BUILTIN_NAMES else str(Path(data).resolve())
-    described = f"{{table: {_quoted(line)}, target: {_quoted(target)}}}" if target else _quoted(line)
+    given = {key: value for key, value in described.items() if value}
+    source = "arrays" if "kind" in given else "table"
+    dataset = load_dataset({source: data, **given} if given else data, base=Path())
+    line = _quoted(data if data in BUILTIN_NAMES else str(Path(data).resolve()))
+    if given:
+        line = f"{{{source}: {line}, {', '.join(f'{key}: {_quoted(value)}' for key, value in given.items())}}}"
     templates = resources.files("metanas.cli") / "templates"
     folder.mkdir(parents=True, exist_ok=True)
     space_text = (templates / f"space_{dataset.kind}.yaml").read_text(encoding="utf-8")
     run_text = (templates / "run.yaml").read_text(encoding="utf-8")
     metric = "{maximize: accuracy}" if dataset.task == "classification" else "{maximize: r2}"
     written[0].write_text(space_text, encoding="utf-8")
-    written[1].write_text(run_text.replace("METRIC", metric).replace("DATA", described), encoding="utf-8")
+    written[1].write_text(run_text.replace("METRIC", metric).replace("DATA", line), encoding="utf-8")
     click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {written[1]}")
 
 

@@ -65,7 +65,7 @@ def _build(space: SearchSpace, data: str, allow_python: bool) -> int:
     from metanas.errors import MetanasError
 
     dataset = load_dataset(data, base=Path())
-    shape = fit_preparation(dataset, split(dataset, seed=0).train).input_shape
+    preparation = fit_preparation(dataset, split(dataset, seed=0).train)
     modules = import_module("metanas.network").user_modules if allow_python else None
     built = 0
     for row in space.covering_rows(generator(0, "validate")):
@@ -73,7 +73,7 @@ def _build(space: SearchSpace, data: str, allow_python: bool) -> int:
         if architecture.graph.output is None:
             continue
         try:
-            architecture.layers(shape, dataset.n_outputs, modules=modules)
+            architecture.layers(preparation.input_shape, dataset.n_outputs, preparation.vocabulary, modules=modules)
         except ShapeError as error:
             chosen = ", ".join(f"{name}={value}" for name, value in architecture.values.items())
             raise MetanasError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metanas._lazy import lazy_attributes
 from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
-from metanas.data._dataset import Column, Dataset, Table
+from metanas.data._dataset import Column, Dataset, Table, Texts
 from metanas.data._load import load_dataset
 from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
 from metanas.data._source import preparation_source
@@ -28,6 +28,7 @@ __all__ = [
     "Splits",
     "Table",
     "Tensors",
+    "Texts",
     "augmentation",
     "batches",
     "dataset_from_arrays",

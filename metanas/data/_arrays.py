@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from metanas.data._dataset import Array, Column, Dataset, Kind, Table
+from metanas.data._dataset import KINDS, Array, Column, Dataset, Kind, Table, Texts
+from metanas.data._names import did_you_mean
 from metanas.data._targets import check_classes, read_targets
 from metanas.errors import DataError
 
+_MOST_IDS = 10_000_000
+"""An embedding of more is a mistake in the data, or needs another toolkit."""
 _WITHOUT_TEST = frozenset({"x", "y"})
 _WITH_TEST = frozenset({"x_train", "y_train", "x_test", "y_test"})
 
@@ -25,15 +29,18 @@ def dataset_from_arrays(
     y_test: Any = None,
     name: str = "arrays",
     task: str | None = None,
+    kind: str | None = None,
 ) -> Dataset:
     """Make a data set of arrays, or of anything that numpy can turn into them.
 
     ``x`` is a table (n, columns), images (n, H, W), or images with channels as (n, C, H, W) or (n, H, W, C), where
-    the channels are the smaller of the two axes. ``y`` is (n,) or (n, 1): texts, flags or integers for classes, floats
+    the channels are the smaller of the two axes. With ``kind``, it is something else: for ``sequence`` signals (n, L),
+    (n, C, L) or (n, L, C), likewise; for ``tokens`` texts (n,), or ids (n, L) of which 0 fills up short samples; for
+    ``pairs`` the ids of a user and an item (n, 2). ``y`` is (n,) or (n, 1): texts, flags or integers for classes, floats
     for a regression unless ``task`` says ``classification``. ``x_test`` and ``y_test`` are kept as the test part.
     Raises DataError.
     """
-    return from_arrays(x, y, x_test=x_test, y_test=y_test, name=name, task=task, where=name)
+    return from_arrays(x, y, x_test=x_test, y_test=y_test, name=name, task=task, kind=kind, where=name)
 
 
 def from_arrays(
@@ -45,29 +52,33 @@ def from_arrays(
     task: str | None,
     x_test: Any = None,
     y_test: Any = None,
+    kind: str | None = None,
     columns: Sequence[str] = (),
     classes: Sequence[str] = (),
 ) -> Dataset:
     """:func:`dataset_from_arrays` with the place that errors name, and names for columns and classes."""
-    x, y = _pair(x, y, "x", "y", where)
+    if kind is not None and kind not in KINDS:
+        remedy = did_you_mean(kind, KINDS) or "or leave it out for images and tables"
+        raise DataError(f"kind must be one of {', '.join(KINDS)}", found=repr(kind), where=where, remedy=remedy)
+    x, y = _samples(x, y, "x", "y", kind, where)
     test = None
     if (x_test is None) != (y_test is None):
         raise DataError("x_test and y_test go together", found="only one of them", where=where, remedy="give both")
     if x_test is not None:
-        x_test, y_test = _pair(x_test, y_test, "x_test", "y_test", where)
+        x_test, y_test = _samples(x_test, y_test, "x_test", "y_test", kind, where)
         if x_test.shape[1:] != x.shape[1:]:
             found = f"{x.shape[1:]} and {x_test.shape[1:]}"
             remedy = "bring both parts to one shape"
             raise DataError("samples to train and to test have one shape", found=found, where=where, remedy=remedy)
         test = np.arange(len(x), len(x) + len(x_test))
         x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
-    inputs = _table(x, columns) if x.ndim == 2 else _images(x, where)
-    kind: Kind = "table" if isinstance(inputs, Table) else "image"
-    targets = read_targets(y, kind=kind, task=task, where=where, names=classes)
+    found_kind: Kind = kind or ("table" if x.ndim == 2 else "image")
+    targets = read_targets(y, kind=found_kind, task=task, where=where, names=classes)
     check_classes(targets, where=where, test=test)
+    inputs = _table(x, columns) if found_kind == "table" else _INPUTS[found_kind](x, where)
     return Dataset(
         name=name,
-        kind=kind,
+        kind=found_kind,
         task=targets.task,
         inputs=inputs,
         targets=targets.values,
@@ -76,7 +87,7 @@ def from_arrays(
     )
 
 
-def load_npz(path: Path, *, task: str | None) -> Dataset:
+def load_npz(path: Path, *, task: str | None, kind: str | None = None) -> Dataset:
     """Read an ``.npz`` file that holds x and y, or x_train, y_train, x_test and y_test. Raises DataError."""
     where = str(path)
     remedy = "write it with numpy.savez(path, x=x, y=y)"
@@ -92,8 +103,9 @@ def load_npz(path: Path, *, task: str | None) -> Dataset:
         raise DataError("cannot be read as an .npz file", found=str(error), where=where, remedy=remedy) from error
     x, y = (arrays.pop("x_train"), arrays.pop("y_train")) if "x_train" in arrays else (arrays.pop("x"), arrays.pop("y"))
     return from_arrays(
-        x, y, x_test=arrays.get("x_test"), y_test=arrays.get("y_test"), where=where, name=path.stem, task=task
-    )
+        x, y, x_test=arrays.get("x_test"), y_test=arrays.get("y_test"), where=where, name=path.stem, task=task,
+        kind=kind,
+    )  # fmt: skip
 
 
 def _read_member(file: Any, key: str, where: str) -> Array:
@@ -108,21 +120,34 @@ def _read_member(file: Any, key: str, where: str) -> Array:
     return array
 
 
-def _pair(x: Any, y: Any, x_name: str, y_name: str, where: str) -> tuple[Array, Array]:
-    """Both as arrays of matching length: ``x`` numeric with 2 to 4 axes, ``y`` (n,)."""
+_AXES = {
+    "image": ((3, 4), "images (n, H, W), (n, C, H, W) or (n, H, W, C)"),
+    "sequence": ((2, 3), "sequences (n, L), (n, C, L) or (n, L, C)"),
+    "tokens": ((1, 2), "texts (n,), or ids of tokens (n, L)"),
+    "table": ((2,), "a table (n, columns)"),
+    "pairs": ((2,), "pairs of a user's id and an item's, (n, 2)"),
+    None: ((2, 3, 4), "a table (n, columns) or images (n, H, W), (n, C, H, W) or (n, H, W, C)"),
+}
+"""Kind -> how many axes its array may have, and what they are."""
+
+
+def _samples(x: Any, y: Any, x_name: str, y_name: str, kind: str | None, where: str) -> tuple[Array, Array]:
+    """Both as arrays of matching length: ``x`` with axes that suit the kind, ``y`` (n,)."""
     try:
         x, y = np.asarray(x), np.asarray(y)
     except ValueError as error:
         remedy = "give every sample the same shape"
         raise DataError("x and y must be arrays", found=str(error), where=where, remedy=remedy) from error
-    if x.dtype.kind not in "biuf":
+    if x.dtype.kind == "O" and all(isinstance(value, str) for value in x.flat):
+        x = x.astype(np.str_)
+    named = x.dtype.kind == "U" and (kind == "pairs" or (kind == "tokens" and x.ndim == 1))
+    if x.dtype.kind not in "biuf" and not named:
         remedy = "give numbers; for columns of text, write a CSV or Parquet file and name it under `table:`"
         raise DataError(f"{x_name} must be numeric", found=f"type {x.dtype}", where=where, remedy=remedy)
-    if x.ndim not in (2, 3, 4):
-        rule = f"{x_name} must be a table (n, columns) or images (n, H, W), (n, C, H, W) or (n, H, W, C)"
-        raise DataError(
-            rule, found=f"shape {x.shape}", where=where, remedy="reshape it, or transform it to one of these"
-        )
+    axes, rule = _AXES[kind]
+    if x.ndim not in axes or (kind == "pairs" and x.shape[1] != 2) or (kind == "tokens" and named != (x.ndim == 1)):
+        remedy = "reshape it, or transform it to one of these"
+        raise DataError(f"{x_name} must be {rule}", found=f"shape {x.shape}", where=where, remedy=remedy)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype.kind == "O" and all(isinstance(value, str) for value in y.flat):
@@ -149,8 +174,55 @@ def _images(x: Array, where: str) -> Array:
         x = x[:, None]
     elif x.shape[3] < x.shape[1]:
         x = x.transpose(0, 3, 1, 2)
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = ~np.isfinite(x).all(axis=(1, 2, 3))
-        found = f"NaN or infinity in {int(bad.sum())}, the first is image {int(bad.argmax()) + 1}"
-        raise DataError("pixels must be finite", found=found, where=where, remedy="remove or repair these images")
+    _refuse_infinite(x, "pixels", "image", where)
     return np.ascontiguousarray(x, dtype=np.uint8 if x.dtype.kind == "b" or x.dtype == np.uint8 else np.float32)
+
+
+def _sequences(x: Array, where: str) -> Array:
+    if x.ndim == 2:
+        x = x[:, None]
+    elif x.shape[2] < x.shape[1]:
+        x = x.transpose(0, 2, 1)
+    _refuse_infinite(x, "values", "sequence", where)
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def _tokens(x: Array, where: str) -> Array | Texts:
+    if x.dtype.kind == "U":
+        return Texts(tuple(x.tolist()))
+    ids = _whole(x, where)
+    if ids.min() < 0 or ids.max() >= _MOST_IDS:
+        found = f"{ids.min()} to {ids.max()}"
+        remedy = "number them from 1; 0 fills up short samples"
+        raise DataError(f"ids of tokens must be from 0 to {_MOST_IDS:,}", found=found, where=where, remedy=remedy)
+    return ids
+
+
+def _pairs(x: Array, where: str) -> Table:
+    columns = [_whole(x, where).astype(np.str_) if x.dtype.kind != "U" else x for x in x.T]
+    distinct, codes = zip(*(np.unique(column, return_inverse=True) for column in columns), strict=True)
+    names = zip(("user", "item"), distinct, strict=True)
+    return Table(
+        tuple(Column(name, tuple(texts.tolist())) for name, texts in names),
+        tuple(code.astype(np.int32) for code in codes),
+    )
+
+
+_INPUTS: Mapping[str, Callable[[Array, str], Array | Table | Texts]] = MappingProxyType(
+    {"image": _images, "sequence": _sequences, "tokens": _tokens, "pairs": _pairs}
+)
+
+
+def _whole(x: Array, where: str) -> Array:
+    ids = x.astype(np.int64) if np.isfinite(x).all() else None
+    if ids is None or (ids != x).any():
+        remedy = "number them, or give texts"
+        raise DataError("ids must be whole numbers", found=f"type {x.dtype}", where=where, remedy=remedy)
+    return ids
+
+
+def _refuse_infinite(x: Array, what: str, sample: str, where: str) -> None:
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+        found = f"NaN or infinity in {int(bad.sum())}, the first is {sample} {int(bad.argmax()) + 1}"
+        raise DataError(f"{what} must be finite", found=found, where=where, remedy=f"remove or repair these {sample}s")

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["image", "table"]
+Kind = Literal["image", "sequence", "tokens", "table", "pairs"]
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 
+KINDS: tuple[Kind, ...] = ("image", "sequence", "tokens", "table", "pairs")
 TASKS: tuple[Task, ...] = ("classification", "regression")
 DEFAULT_FRACTION = 0.2
 
@@ -47,6 +48,21 @@ class Table:
         return Table(self.columns, tuple(values[indices] for values in self.data))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """Texts, one a sample."""
+
+    values: tuple[str, ...]
+    """As they were read."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, indices: Indices) -> Texts:
+        """The texts at ``indices``."""
+        return Texts(tuple(self.values[i] for i in indices.tolist()))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Inputs and targets, and what they mean."""
@@ -57,8 +73,9 @@ class Dataset:
     """Which networks can read it."""
     task: Task
     """What is to be predicted."""
-    inputs: Array | Table
-    """Images as (n, C, H, W), uint8 or float32; or a table of n rows."""
+    inputs: Array | Table | Texts
+    """Images (n, C, H, W), uint8 or float32; sequences (n, C, L), float32; tokens as n texts or as ids (n, L), int64;
+    a table of n rows; pairs as a table of two columns of texts, the user's and the item's."""
     targets: Array
     """(n,): int64 class numbers, or float64 values."""
     classes: tuple[str, ...] = ()
@@ -85,9 +102,9 @@ class Dataset:
         """The columns of a table; empty for images."""
         return self.inputs.columns if isinstance(self.inputs, Table) else ()
 
-    def take(self, indices: Indices) -> Array | Table:
+    def take(self, indices: Indices) -> Array | Table | Texts:
         """The inputs at ``indices``."""
-        return self.inputs.take(indices) if isinstance(self.inputs, Table) else self.inputs[indices]
+        return self.inputs.take(indices) if isinstance(self.inputs, Table | Texts) else self.inputs[indices]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,6 +115,8 @@ class Dataset:
             for column, values in zip(self.inputs.columns, self.inputs.data, strict=True):
                 _feed_text(digest, column.name, *(column.categories or ()))
                 _feed_array(digest, values)
+        elif isinstance(self.inputs, Texts):
+            _feed_text(digest, *self.inputs.values)
         else:
             _feed_array(digest, self.inputs)
         _feed_array(digest, self.targets)

@@ -19,9 +19,9 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 _COMMON = ("task", "test", "validation")
 _KEYS = {
     "name": _COMMON,
-    "table": ("target", "ignore", *_COMMON),
+    "table": ("target", "ignore", "text", "user", "item", *_COMMON),
     "images": ("size", *_COMMON),
-    "arrays": _COMMON,
+    "arrays": ("kind", *_COMMON),
 }
 """The key that says where the data lie -> the keys that may stand beside it."""
 _SOURCES = "one of `name:`, `table:`, `images:` or `arrays:`"
@@ -34,9 +34,11 @@ def load_dataset(spec: str | Mapping[str, Any], *, base: Path, task: str | None 
     with one of these keys. Paths are relative to ``base``.
 
     - ``name``: a built-in name.
-    - ``table``: a ``.csv``, ``.tsv`` or ``.parquet`` file; beside it ``target`` (a column), ``ignore`` (columns).
+    - ``table``: a ``.csv``, ``.tsv`` or ``.parquet`` file; beside it ``target`` (a column) and ``ignore`` (columns);
+      or ``text``, the one column that is read, as tokens; or ``user`` and ``item``, the two columns of a pair.
     - ``images``: a folder with one subfolder a class; beside it ``size`` (pixels, or [height, width]) to resize them.
-    - ``arrays``: an ``.npz`` file with x and y, or with x_train, y_train, x_test and y_test: its test part is kept.
+    - ``arrays``: an ``.npz`` file with x and y, or with x_train, y_train, x_test and y_test: its test part is kept;
+      beside it ``kind``, if it holds no images or table: sequence, tokens or pairs.
 
     Beside each may stand ``task`` (classification or regression; by default the targets tell), ``test`` and
     ``validation`` (fractions, see :func:`split`). The argument ``task`` goes before the one in ``spec``.
@@ -110,13 +112,15 @@ def _load(options: Mapping[str, Any], base: Path, task: str | None) -> Dataset:
         if target in ignore:
             remedy = "name it in one place"
             raise DataError("the target is no column to ignore", found=repr(target), where="data.ignore", remedy=remedy)
-        return load_table(path, target=target, ignore=list(dict.fromkeys(ignore)), task=task)
+        roles = {key: options[key] for key in ("text", "user", "item") if key in options}
+        return load_table(path, target=target, ignore=list(dict.fromkeys(ignore)), task=task, roles=roles)
     if "images" in options:
         from metanas.data._images import load_images
 
         path = _existing(options["images"], base, key="images", folder=True)
         return load_images(path, size=_size(options.get("size")), task=task)
-    return load_npz(_existing(options["arrays"], base, key="arrays", suffixes=(".npz",)), task=task)
+    path = _existing(options["arrays"], base, key="arrays", suffixes=(".npz",))
+    return load_npz(path, task=task, kind=options.get("kind"))
 
 
 def _builtin_name(name: object) -> str:

@@ -1,6 +1,9 @@
 """From raw inputs to what a network reads: fitted on the training part, and kept with the network as JSON.
 
-Images, (n, C, H, W): ``(x - mean) / std`` with one mean and one standard deviation a channel.
+Images, (n, C, H, W), and sequences, (n, C, L): ``(x - mean) / std`` with one mean and standard deviation a channel.
+
+Tokens, (n, L) ids: texts are split into words in lower case, those seen often enough get an id; 0 is padding, at the
+left, and 1 an unknown word. Pairs, (n, 2) ids: of the user and of the item, 0 where the training part did not have it.
 
 Tables, (n, columns) -> (n, F), column by column:
 
@@ -22,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task
+from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task, Texts
+from metanas.data._ids import fit_words, known_ids, word_ids
 from metanas.data._names import did_you_mean
 from metanas.errors import DataError
 
@@ -68,7 +72,9 @@ class Preparation:
     task: Task
     """What is predicted."""
     input_shape: tuple[int, ...]
-    """Shape of one prepared sample: (C, H, W), or (F,)."""
+    """Shape of one prepared sample: (C, H, W), (C, L), (F,), or of ids: (L,), or (2,)."""
+    vocabulary: tuple[int, ...] = ()
+    """How many ids there are: of tokens, or of users and of items; empty where samples are no ids."""
     classes: tuple[str, ...] = ()
     """Names of the outputs of a classification."""
     target_mean: float = 0.0
@@ -76,31 +82,37 @@ class Preparation:
     target_std: float = 1.0
     """See ``target_mean``."""
     channel_mean: tuple[float, ...] = ()
-    """Images: mean of each channel, in pixel values as read."""
+    """Images and sequences: mean of each channel, in values as read."""
     channel_std: tuple[float, ...] = ()
-    """Images: standard deviation of each channel, 1 for a constant one."""
+    """Images and sequences: standard deviation of each channel, 1 for a constant one."""
     columns: tuple[ColumnPreparation, ...] = ()
-    """Tables: the columns that get features, in the order of the features."""
+    """Tables: the columns that get features, in the order of the features. Pairs: the user's and the item's."""
+    words: tuple[str, ...] = ()
+    """Texts: the words that have an id, from 2 on; empty where the tokens were ids as they were read."""
 
-    def transform(self, inputs: Array | Table) -> NDArray[np.float32]:
-        """Prepare raw inputs: n images, or a table of n rows that has these columns.
+    def transform(self, inputs: Array | Table | Texts | Sequence[str]) -> NDArray[Any]:
+        """Prepare n raw samples: float32, or int64 where they become ids.
 
-        Images are (n, C, H, W) or (n, H, W, C), or (n, H, W) where C is 1. Raises DataError for another shape.
+        Images are (n, C, H, W) or (n, H, W, C), or (n, H, W) where C is 1; sequences likewise; a table has these
+        columns; tokens are texts, or ids (n, L) where they were ids in training. Raises DataError for another shape.
         """
         if isinstance(inputs, Table):
-            return _table_features(self, inputs)
-        images = _channels_first(inputs, self.input_shape).astype(np.float32)
-        images -= np.array(self.channel_mean, np.float32)[:, None, None]
-        images /= np.array(self.channel_std, np.float32)[:, None, None]
-        return images
+            return _pair_ids(self, inputs) if self.kind == "pairs" else _table_features(self, inputs)
+        if self.kind == "tokens":
+            return _token_ids(self, inputs)
+        channels = _channels_first(np.asarray(inputs), self.input_shape).astype(np.float32)
+        axes = (-1, *[1] * (channels.ndim - 2))
+        channels -= np.array(self.channel_mean, np.float32).reshape(axes)
+        channels /= np.array(self.channel_std, np.float32).reshape(axes)
+        return channels
 
-    def transform_rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[np.float32]:
-        """Prepare rows of a table given as mappings from column to value, (n, F).
+    def transform_rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[Any]:
+        """Prepare rows of a table, or pairs, given as mappings from column to value.
 
         None, NaN, and a column that a row lacks count as missing; columns not known here are ignored.
         Raises DataError for a column that no row has, and for a text where a number is expected.
         """
-        return _table_features(self, _table_of_rows(self.columns, rows))
+        return self.transform(_table_of_rows(self.columns, rows))
 
     def transform_targets(self, targets: Array) -> Array:
         """Class numbers as they are, (n,) int64; quantities standardised, (n,) float32."""
@@ -139,9 +151,23 @@ def fit_preparation(dataset: Dataset, indices: Indices) -> Preparation:
         "target_mean": target_mean,
         "target_std": target_std,
     }
+    if isinstance(dataset.inputs, Texts):
+        words, length = fit_words(dataset.inputs.take(indices).values)
+        return Preparation(**common, input_shape=(length,), vocabulary=(len(words) + 2,), words=words)
     if not isinstance(dataset.inputs, Table):
+        shape = dataset.inputs.shape[1:]
+        if dataset.kind == "tokens":
+            known = int(dataset.inputs[indices].max()) + 1
+            return Preparation(**common, input_shape=shape, vocabulary=(known,))
         mean, std = _channel_statistics(dataset.inputs, indices)
-        return Preparation(**common, input_shape=dataset.inputs.shape[1:], channel_mean=mean, channel_std=std)
+        return Preparation(**common, input_shape=shape, channel_mean=mean, channel_std=std)
+    if dataset.kind == "pairs":
+        ids = tuple(
+            _fit_ids(column, values[indices])
+            for column, values in zip(dataset.inputs.columns, dataset.inputs.data, strict=True)
+        )
+        sizes = tuple(len(column.categories) + 1 for column in ids)
+        return Preparation(**common, input_shape=(2,), vocabulary=sizes, columns=ids)
     fitted = [
         _fit_numeric(column.name, values[indices])
         if column.categories is None
@@ -157,11 +183,13 @@ def fit_preparation(dataset: Dataset, indices: Indices) -> Preparation:
 
 
 def _channel_statistics(images: Array, indices: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of the (n, C, H, W) images at ``indices``, two passes in float64."""
+    """Mean and standard deviation of each channel of the (n, C, ...) samples at ``indices``, two passes in float64."""
     chunks = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
-    count = len(indices) * images.shape[2] * images.shape[3]
-    mean = sum(images[chunk].sum(axis=(0, 2, 3), dtype=np.float64) for chunk in chunks) / count
-    square = sum(((images[chunk] - mean[:, None, None]) ** 2).sum(axis=(0, 2, 3)) for chunk in chunks) / count
+    axes = (0, *range(2, images.ndim))
+    count = len(indices) * math.prod(images.shape[2:])
+    mean = sum(images[chunk].sum(axis=axes, dtype=np.float64) for chunk in chunks) / count
+    centre = np.reshape(mean, (-1, *[1] * (images.ndim - 2)))
+    square = sum(((images[chunk] - centre) ** 2).sum(axis=axes) for chunk in chunks) / count
     std = [math.sqrt(value) or 1.0 for value in square]
     return tuple(mean.tolist()), tuple(std)
 
@@ -187,6 +215,42 @@ def _fit_categorical(name: str, categories: Sequence[str], codes: Array) -> Colu
     kept = tuple(categories[i] for i in sorted(frequent) if _LEAST_COUNT <= counts[i] < len(codes))
     n_missing = int((codes < 0).sum())
     return ColumnPreparation(name=name, numeric=False, categories=kept, indicator=0 < n_missing < len(codes))
+
+
+def _fit_ids(column: Column, codes: Array) -> ColumnPreparation:
+    """Every name that the training part has, in the order of the data."""
+    assert column.categories is not None
+    present = np.unique(codes[codes >= 0])
+    return ColumnPreparation(
+        name=column.name, numeric=False, categories=tuple(column.categories[code] for code in present)
+    )
+
+
+def _pair_ids(preparation: Preparation, pairs: Table) -> NDArray[np.int64]:
+    """The (n, 2) ids of pairs, whose columns may stand in any order."""
+    places = {column.name: place for place, column in enumerate(pairs.columns)}
+    ids = np.zeros((len(pairs), 2), np.int64)
+    for number, column in enumerate(preparation.columns):
+        place = places[column.name]
+        known = {text: number for number, text in enumerate(column.categories, 1)}
+        # One more for -1: a missing name.
+        of_code = np.array([*(known.get(text, 0) for text in pairs.columns[place].categories or ()), 0], np.int64)
+        ids[:, number] = of_code[pairs.data[place]]
+    return ids
+
+
+def _token_ids(preparation: Preparation, samples: Array | Texts | Sequence[str]) -> NDArray[np.int64]:
+    (length,) = preparation.input_shape
+    if preparation.words:
+        texts = samples.values if isinstance(samples, Texts) else samples
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise DataError("samples are texts", found=type(samples).__name__, remedy="give a list of texts")
+        return word_ids(list(texts), preparation.words, length)
+    ids = np.asarray(samples)
+    if ids.ndim != 2 or ids.shape[1] != length or ids.dtype.kind not in "iu":
+        found = f"shape {ids.shape}, type {ids.dtype}"
+        raise DataError(f"ids of tokens must be (n, {length})", found=found, remedy="pad or cut the samples")
+    return known_ids(ids.astype(np.int64), preparation.vocabulary[0])
 
 
 def _table_features(preparation: Preparation, table: Table) -> NDArray[np.float32]:
@@ -246,13 +310,14 @@ def _number(value: object, name: str, row: int) -> float:
 
 
 def _channels_first(images: Array, shape: tuple[int, ...]) -> Array:
-    """Images as (n, C, H, W), where ``shape`` is (C, H, W)."""
-    channels, height, width = shape
+    """Images or sequences as (n, C, ...), where ``shape`` is (C, ...)."""
+    channels, *sizes = shape
     if images.shape[1:] == shape:
         return images
-    if images.shape[1:] == (height, width, channels):
-        return images.transpose(0, 3, 1, 2)
-    if images.shape[1:] == (height, width) and channels == 1:
+    if images.shape[1:] == (*sizes, channels):
+        return np.moveaxis(images, -1, 1)
+    if images.shape[1:] == tuple(sizes) and channels == 1:
         return images[:, None]
-    remedy = "resize the images"
-    raise DataError(f"images must be (n, {channels}, {height}, {width})", found=f"shape {images.shape}", remedy=remedy)
+    expected = ", ".join(map(str, shape))
+    found = f"shape {images.shape}"
+    raise DataError(f"samples must be (n, {expected})", found=found, remedy="bring them to this size")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pprint import pformat
 
@@ -15,6 +16,47 @@ STD = torch.tensor({std}).view(-1, 1, 1)
 def prepare(images):
     """Raw images (batch, {channels}, height, width), pixel values as in the training data -> the network's input."""
     return (images.float() - MEAN) / STD
+'''
+
+_SEQUENCE = '''
+MEAN = torch.tensor({mean}).view(-1, 1)
+STD = torch.tensor({std}).view(-1, 1)
+
+
+def prepare(sequences):
+    """Raw sequences (batch, {channels}, length), values as in the training data -> the network's input."""
+    return (sequences.float() - MEAN) / STD
+'''
+
+_TEXTS = '''
+import re
+
+WORDS = {{word: number for number, word in enumerate({words}, 2)}}
+
+
+def prepare(texts):
+    """Texts -> ids (batch, {length}): 0 pads at the left, 1 is an unknown word."""
+    rows = []
+    for text in texts:
+        ids = [WORDS.get(word, 1) for word in re.findall(r"\\w+|[^\\w\\s]", text.lower())[:{length}]]
+        rows.append([0] * ({length} - len(ids)) + ids)
+    return torch.tensor(rows)
+'''
+
+_IDS = '''
+def prepare(ids):
+    """Ids of tokens (batch, {length}); 0 for those that the training data did not have."""
+    return torch.where((ids >= 0) & (ids < {known}), ids, 0)
+'''
+
+_PAIRS = '''
+USERS = {{name: number for number, name in enumerate({users}, 1)}}
+ITEMS = {{name: number for number, name in enumerate({items}, 1)}}
+
+
+def prepare(pairs):
+    """Pairs of a user's and an item's name -> ids (batch, 2), 0 for those that the training data did not have."""
+    return torch.tensor([[USERS.get(str(user), 0), ITEMS.get(str(item), 0)] for user, item in pairs])
 '''
 
 _TABLE = '''
@@ -46,15 +88,29 @@ def prepare(rows):
 def preparation_source(preparation: Preparation) -> str:
     """Source that defines ``prepare`` (raw samples -> input of the network) and, for classes, ``CLASSES``.
 
-    It needs torch alone, and gives what :meth:`Preparation.transform` gives, up to rounding.
+    It needs nothing but torch, and gives what :meth:`Preparation.transform` gives, up to rounding.
     """
-    if preparation.kind == "image":
-        text = _IMAGE.format(
+    text = _prepare(preparation)
+    if preparation.classes:
+        text = f"\nCLASSES = {_listed(preparation.classes)}\n{text}"
+    return text.strip()
+
+
+def _prepare(preparation: Preparation) -> str:
+    if preparation.kind in ("image", "sequence"):
+        return (_IMAGE if preparation.kind == "image" else _SEQUENCE).format(
             mean=list(preparation.channel_mean), std=list(preparation.channel_std), channels=preparation.input_shape[0]
         )
-    else:
-        columns = [asdict(column) | {"categories": list(column.categories)} for column in preparation.columns]
-        text = _TABLE.format(columns=pformat(columns, width=118, sort_dicts=False))
-    if preparation.classes:
-        text = f"\nCLASSES = {pformat(list(preparation.classes), width=118, compact=True)}\n{text}"
-    return text.strip()
+    if preparation.kind == "pairs":
+        users, items = (_listed(column.categories) for column in preparation.columns)
+        return _PAIRS.format(users=users, items=items)
+    if preparation.kind == "tokens" and not preparation.words:
+        return _IDS.format(length=preparation.input_shape[0], known=preparation.vocabulary[0])
+    if preparation.kind == "tokens":
+        return _TEXTS.format(words=_listed(preparation.words), length=preparation.input_shape[0])
+    columns = [asdict(column) | {"categories": list(column.categories)} for column in preparation.columns]
+    return _TABLE.format(columns=pformat(columns, width=118, sort_dicts=False))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return pformat(list(names), width=118, compact=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 
-from metanas.data._dataset import Array, Column, Dataset, Table
+from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._names import did_you_mean
 from metanas.data._targets import Targets, check_classes, read_targets, refuse_rows
 from metanas.errors import DataError
@@ -19,18 +20,28 @@ MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?")
 _SEPARATORS = (",", ";", "\t")
 
 
-def load_table(path: Path, *, target: str | None, ignore: Sequence[str] = (), task: str | None = None) -> Dataset:
+def load_table(
+    path: Path,
+    *,
+    target: str | None,
+    ignore: Sequence[str] = (),
+    task: str | None = None,
+    roles: Mapping[str, object] = MappingProxyType({}),
+) -> Dataset:
     """Read a table and take one of its columns for the target.
 
-    Numbers and flags become numeric columns (NaN or infinite: missing), texts categorical ones. Raises DataError.
+    Numbers and flags become numeric columns (NaN or infinite: missing), texts categorical ones. ``roles`` may name
+    columns that make something else of it: ``text`` a set of texts, ``user`` and ``item`` one of pairs.
+    Raises DataError.
     """
+    kind = _kind_of(roles, target, where=str(path))
     where = str(path)
     frame = read_frame(path)
     if target is None:
         remedy = f"say {{table: {path.name}, target: COLUMN}}"
         found = f"none; the columns are {_listed(frame.columns)}"
         raise DataError("a table needs a target column", found=found, where=where, remedy=remedy)
-    for name in (target, *ignore):
+    for name in (target, *ignore, *(str(column) for column in roles.values())):
         if name not in frame.columns:
             remedy = did_you_mean(name, frame.columns) or "name one of these"
             found = f"{name!r}; the columns are {_listed(frame.columns)}"
@@ -38,21 +49,38 @@ def load_table(path: Path, *, target: str | None, ignore: Sequence[str] = (), ta
     if not frame.height:
         raise DataError("the table must hold rows", found="none", where=where, remedy="check that the file is whole")
     inputs = frame.drop(target, *ignore)
+    if roles:
+        inputs = frame.select(pl.col(str(roles[role])).cast(pl.String).alias(role) for role in sorted(roles)[::-1])
     if not inputs.width:
         found = f"only {_listed(frame.columns)}"
         remedy = "add columns or ignore fewer"
         raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
-    targets = _targets(frame[target], task=task, where=f"{where}: column {target!r}")
+    targets = _targets(frame[target], kind=kind, task=task, where=f"{where}: column {target!r}")
     check_classes(targets, where=f"{where}: column {target!r}")
-    columns = [_column(series, where) for series in inputs]
+    columns = [] if kind == "tokens" else [_column(series, where) for series in inputs]
     return Dataset(
         name=path.stem,
-        kind="table",
+        kind=kind,
         task=targets.task,
-        inputs=Table(tuple(column for column, _ in columns), tuple(values for _, values in columns)),
+        inputs=Texts(tuple(inputs["text"].fill_null("")))
+        if kind == "tokens"
+        else Table(tuple(column for column, _ in columns), tuple(values for _, values in columns)),
         targets=targets.values,
         classes=targets.classes,
     )
+
+
+def _kind_of(roles: Mapping[str, object], target: str | None, *, where: str) -> Kind:
+    """What the columns with roles make of the table."""
+    for role, column in roles.items():
+        if not isinstance(column, str) or column == target:
+            remedy = "name another column than the target"
+            raise DataError(f"`{role}` names a column", found=repr(column), where=f"data.{role}", remedy=remedy)
+    if set(roles) not in (set(), {"text"}, {"user", "item"}):
+        found = ", ".join(roles)
+        remedy = "name the columns of both, as in {user: user_id, item: item_id}"
+        raise DataError("`text` stands alone, `user` beside `item`", found=found, where=where, remedy=remedy)
+    return "table" if not roles else "tokens" if "text" in roles else "pairs"
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -123,16 +151,16 @@ def _column(series: pl.Series, where: str) -> tuple[Column, Array]:
     return Column(series.name), values
 
 
-def _targets(series: pl.Series, *, task: str | None, where: str) -> Targets:
+def _targets(series: pl.Series, *, kind: Kind, task: str | None, where: str) -> Targets:
     refuse_rows(series.is_null().to_numpy(), "missing", where)
     if _is_text(series):
         classes, codes = _codes(series)
-        return read_targets(codes, kind="table", task=task or "classification", where=where, names=classes)
+        return read_targets(codes, kind=kind, task=task or "classification", where=where, names=classes)
     if not _is_number(series):
         remedy = "name a target of numbers, flags or texts"
         raise DataError("targets must be plain values", found=f"type {series.dtype}", where=where, remedy=remedy)
     values = series.cast(pl.Float64) if series.dtype.is_decimal() else series
-    return read_targets(values.to_numpy(), kind="table", task=task, where=where)
+    return read_targets(values.to_numpy(), kind=kind, task=task, where=where)
 
 
 def _listed(names: Sequence[str]) -> str:

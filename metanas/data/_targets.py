@@ -101,6 +101,8 @@ def _deduce_task(values: Array, kind: Kind) -> Task:
         most = min(MOST_INTEGER_CLASSES, len(values) // SAMPLES_A_CLASS)
         # Two distinct values are classes however few rows there are: a quantity would take more.
         return "classification" if len(np.unique(values)) <= max(most, 2) else "regression"
+    if kind == "pairs" and len(np.unique(values)) > 2:
+        return "regression"  # a rating
     return "classification"
 
 

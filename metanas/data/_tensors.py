@@ -24,7 +24,7 @@ class Part(NamedTuple):
     """Samples on a device."""
 
     inputs: Tensor
-    """float32, (n, C, H, W) or (n, F); channels-last in memory on CUDA."""
+    """float32, (n, C, H, W), (n, C, L) or (n, F), images channels-last in memory on CUDA; or int64 ids (n, L)."""
     targets: Tensor
     """(n,): int64 class numbers, or float32 standardised quantities."""
 
@@ -83,16 +83,15 @@ def augmentation(name: str, preparation: Preparation) -> Augmentation | None:
 
     A shift is up to an eighth of the shorter side, at least one pixel. ``auto`` shifts images, and mirrors those with
     3 channels (photographs; grey images are often writing, which a mirror changes). Raises DataError for
-    another name, and where a table is to be shifted.
+    another name, and where something else than images is to be shifted.
     """
     if name not in ("auto", "none", "shift", "shift_flip"):
         remedy = "say auto, none, shift or shift_flip"
         raise DataError("unknown augmentation", found=repr(name), where="augment", remedy=remedy)
-    if preparation.kind == "table" and name not in ("auto", "none"):
-        raise DataError(
-            "only images can be augmented", found=f"{name!r} for a table", where="augment", remedy="say none"
-        )
-    if preparation.kind == "table" or name == "none":
+    if preparation.kind != "image" and name not in ("auto", "none"):
+        found = f"{name!r} for {preparation.kind}"
+        raise DataError("only images can be augmented", found=found, where="augment", remedy="say none")
+    if preparation.kind != "image" or name == "none":
         return None
     channels, height, width = preparation.input_shape
     flip = name == "shift_flip" or (name == "auto" and channels == 3)

@@ -93,6 +93,7 @@ class TrainingEvaluator:
             layers = architecture.layers(
                 self.preparation.input_shape,
                 self.dataset.n_outputs,
+                self.preparation.vocabulary,
                 modules=user_modules if self.allow_python else None,
             )
         except ShapeError as error:
@@ -202,7 +203,8 @@ class TrainingEvaluator:
 
 def latency_ms(network: nn.Module, layers: LayerGraph, device: torch.device) -> float:
     """Median milliseconds of a forward pass of one sample on ``device``, after a warm-up."""
-    sample = torch.zeros(1, *layers.input_shape, device=device)
+    dtype = torch.int64 if layers.vocabulary else torch.float32
+    sample = torch.zeros(1, *layers.input_shape, dtype=dtype, device=device)
     network.to(device).eval()
     times = []
     with torch.inference_mode():

@@ -1,4 +1,6 @@
-"""Layers -> a module. Layer kinds with a capital are classes of ``torch.nn``; the others are the functions here."""
+"""Layers -> a module. Layer kinds with a capital are classes of ``torch.nn`` or of ``_modules``; the others are the
+functions here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metanas.architecture import LayerGraph
+from metanas.network._modules import MODULES
 from metanas.network._user import shape_argument, user_module
 
 
@@ -32,8 +35,15 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], Callable[..., str]]] = Mapp
         "mean": (lambda *v: _sum(*v) / len(v), lambda *names: f"({' + '.join(names)}) / {len(names)}"),
         "product": (_product, lambda *names: " * ".join(names)),
         "concat": (lambda *v: torch.cat(v, 1), lambda *names: f"torch.cat([{', '.join(names)}], 1)"),
-        "scale": (lambda x, w: x * w[:, :, None, None], lambda x, w: f"{x} * {w}[:, :, None, None]"),
-        "global_mean": (lambda x: x.mean((2, 3)), lambda x: f"{x}.mean((2, 3))"),
+        "scale": (
+            lambda x, w: x * w[(..., *[None] * (x.ndim - 2))],
+            lambda x, w: f"{x} * {w}[(..., *[None] * ({x}.ndim - 2))]",
+        ),
+        "global_mean": (lambda x: x.flatten(2).mean(2), lambda x: f"{x}.flatten(2).mean(2)"),
+        "global_max": (lambda x: x.flatten(2).amax(2), lambda x: f"{x}.flatten(2).amax(2)"),
+        "first": (lambda x: x.flatten(2)[:, :, 0], lambda x: f"{x}.flatten(2)[:, :, 0]"),
+        "last": (lambda x: x.flatten(2)[:, :, -1], lambda x: f"{x}.flatten(2)[:, :, -1]"),
+        "total": (lambda x: x.sum(1, keepdim=True), lambda x: f"{x}.sum(1, keepdim=True)"),
         "flatten": (lambda x: x.flatten(1), lambda x: f"{x}.flatten(1)"),
     }
 )
@@ -61,8 +71,8 @@ class Network(nn.Module):
                     given = {**layer.arguments, **shape_argument(layer.kind, graph.layers[layer.inputs[0]].shape)}
                     function = user_module(layer.kind, given)
                 else:
-                    function = getattr(nn, layer.kind)(**layer.arguments)
-                self.add_module(layer.name, function)  # type: ignore[arg-type]
+                    function = (MODULES.get(layer.kind) or getattr(nn, layer.kind))(**layer.arguments)
+                self.add_module(layer.name, function)
             dead = tuple({i for i in layer.inputs if last[i] == step})
             self._steps.append((function, layer.inputs, dead))
 

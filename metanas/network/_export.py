@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ import torch
 from metanas._lazy import optional_import
 from metanas.architecture import Layer, LayerGraph
 from metanas.network._build import FUNCTIONS, Network
+from metanas.network._modules import MODULES
 from metanas.network._user import shape_argument
+
+_REMARK = re.compile(r"  # type: ignore\S*")
 
 _TEMPLATE = '''\
 """{title}
@@ -23,16 +28,15 @@ Written by metanas {version}. Needs torch and safetensors, not metanas.
     outputs = network.load()({usage})
 """
 
-from pathlib import Path
+{standard}from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 {imports}
-{preparation}
-
+{preparation}{modules}
 class Network(nn.Module):
-    """Input (batch, {shape}), output (batch, {outputs})."""
+    """Input (batch, {shape}){ids}, output (batch, {outputs})."""
 
     def __init__(self):
         super().__init__()
@@ -78,8 +82,9 @@ def export_source(graph: LayerGraph, *, title: str, version: str, preparation: s
         f"        self.{layer.name} = {_constructor(graph, layer)}"
         for layer in graph.layers[1:] if layer.kind not in FUNCTIONS
     ]  # fmt: skip
+    modules = _modules(graph)
     return _TEMPLATE.format(
-        imports=_imports(graph),
+        imports=_imports(graph), modules=modules, standard="import math\n" if "math." in modules else "", ids=" of ids, int64" if graph.vocabulary else "",
         title=title.replace("\\", "/").replace('"', "'"), version=version, usage="network.prepare(samples)" if preparation else "samples", init="\n".join(init),
         preparation=f"{preparation.strip()}\n\n" if preparation else "", forward="\n".join(forward),
         shape=", ".join(map(str, graph.input_shape)), outputs=math.prod(graph.layers[graph.output].shape),
@@ -87,6 +92,8 @@ def export_source(graph: LayerGraph, *, title: str, version: str, preparation: s
 
 
 def _constructor(graph: LayerGraph, layer: Layer) -> str:
+    if layer.kind in MODULES:
+        return f"{layer.kind}({_arguments(layer.arguments)})"
     if ":" not in layer.kind:
         return f"nn.{layer.kind}({_arguments(layer.arguments)})"
     shape = shape_argument(layer.kind, graph.layers[layer.inputs[0]].shape)
@@ -97,6 +104,12 @@ def _imports(graph: LayerGraph) -> str:
     """Lines that import modules of the user's."""
     paths = sorted({layer.kind for layer in graph.layers if ":" in layer.kind})
     return "".join(f"from {path.partition(':')[0]} import {path.partition(':')[2]}\n" for path in paths)
+
+
+def _modules(graph: LayerGraph) -> str:
+    """The source of the layers that torch.nn does not have, those alone that the network uses."""
+    used = sorted({layer.kind for layer in graph.layers} & set(MODULES))
+    return "".join(f"\n{_REMARK.sub('', inspect.getsource(MODULES[kind]))}\n" for kind in used)
 
 
 def _call(layer: Layer, inputs: list[str]) -> str:
@@ -120,7 +133,7 @@ def export_onnx(network: Network, path: Path) -> None:
     """
     optional_import("onnx", extra="onnx")
     optional_import("onnxscript", extra="onnx")
-    sample = torch.zeros(2, *network.graph.input_shape)
+    sample = torch.zeros(2, *network.graph.input_shape, dtype=torch.int64 if network.graph.vocabulary else None)
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     assert program is not None

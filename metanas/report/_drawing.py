@@ -34,6 +34,7 @@ def draw_architecture(
     title: str | None = None,
     input_shape: Shape | None = None,
     outputs: int | None = None,
+    vocabulary: tuple[int, ...] = (),
 ) -> bytes:
     """The graph of an architecture's ops, top to bottom; parts that come several times in a row are drawn once.
 
@@ -45,8 +46,9 @@ def draw_architecture(
         ``svg`` (texts stay texts) or ``png`` (144 dots an inch).
     title
         A line above the drawing.
-    input_shape, outputs
-        Shape of a sample and number of outputs; with both, each op's output shape stands beside it.
+    input_shape, outputs, vocabulary
+        Shape of a sample, number of outputs, and of ids where samples are ids; with the first two, each op's output
+        shape stands beside it.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def draw_architecture(
     network = architecture.graph
     shapes: Mapping[int, str] = {}
     if input_shape is not None and outputs is not None and network.output is not None:
-        shapes = _shapes(architecture, input_shape, outputs)
+        shapes = _shapes(architecture, input_shape, outputs, vocabulary)
     pieces = [_node(network.nodes[0], shapes.get(0, ""))]
     if network.output is None:
         nothing = lines_box("no output", ["every path is cut by none"], "other", dashed=True)
@@ -69,13 +71,17 @@ def draw_architecture(
     return render(*page([*top, columns(pieces)]), format)
 
 
-def _shapes(architecture: Architecture, input_shape: Shape, outputs: int) -> dict[int, str]:
+def _shapes(
+    architecture: Architecture, input_shape: Shape, outputs: int, vocabulary: tuple[int, ...]
+) -> dict[int, str]:
     """Output shape of every node as ``16×32×32``: that of the last layer that it becomes."""
-    architecture.layers(input_shape, outputs)  # a network that cannot be built is refused with its own sites
+    architecture.layers(
+        input_shape, outputs, vocabulary
+    )  # a network that cannot be built is refused with its own sites
     nodes = architecture.graph.nodes
     # Shared copies have one site, so each node gets one of its own.
     numbered = tuple(replace(node, site=str(index)) for index, node in enumerate(nodes))
-    layers = lower(replace(architecture.graph, nodes=numbered), input_shape, outputs).layers
+    layers = lower(replace(architecture.graph, nodes=numbered), input_shape, outputs, vocabulary).layers
     made = {layer.site: layer.shape for layer in layers[1:]}
     shapes = {0: tuple(input_shape)}
     for index, node in enumerate(nodes[1:], start=1):

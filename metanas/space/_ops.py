@@ -76,12 +76,16 @@ def _out(about: str = "output channels; as many as the input when not given") ->
 
 def _kernel(default: int = 3) -> Parameter:
     return Parameter(
-        "int", "kernel size, in pixels; the size of the image is kept at stride 1", default, low=1, high=63
+        "int", "kernel size, in pixels or steps; the size of the input is kept at stride 1", default, low=1, high=63
     )
 
 
-_STRIDE = Parameter("int", "step of the window; 2 halves height and width", 1, low=1, high=16)
-_DILATION = Parameter("int", "distance between the pixels of the kernel", 1, low=1, high=64)
+def _dilation(default: int = 1) -> Parameter:
+    return Parameter("int", "distance between the pixels or steps of the kernel", default, low=1, high=1024)
+
+
+_STRIDE = Parameter("int", "step of the window; 2 halves height and width, or length", 1, low=1, high=16)
+_DILATION = _dilation()
 _GROUPS = Parameter("int", "groups of channels convolved apart", 1, low=1, high=65536)
 _RATE = Parameter("float", "share of values set to zero while training", 0.0, low=0.0, high=0.95)
 
@@ -90,7 +94,17 @@ def _act(default: str = "relu") -> Parameter:
     return Parameter("text", "activation", default, options=ACTIVATIONS)
 
 
+def _dim(about: str = "channels of a vector") -> Parameter:
+    return Parameter("int", about, required=True, low=1, high=65536)
+
+
 _CONV = {"out": _out(), "kernel": _kernel(), "stride": _STRIDE, "dilation": _DILATION, "groups": _GROUPS}
+
+_RECURRENT = {
+    "hidden": Parameter("int", "channels of a direction; as many as the input when not given", low=1, high=65536),
+    "layers": Parameter("int", "layers, one on the other", 1, low=1, high=16),
+    "bidirectional": Parameter("flag", "whether a second one reads from the end; the channels are doubled", False),
+}
 
 OPS: Mapping[str, Op] = MappingProxyType(
     {
@@ -133,7 +147,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
                 "out": _out(),
                 "kernel": _kernel(),
                 "stride": _STRIDE,
-                "dilation": Parameter("int", "distance between the pixels of the kernel", 2, low=1, high=64),
+                "dilation": _dilation(2),
             },
             "dil_conv: {kernel: 3, dilation: 2}",
         ),
@@ -161,10 +175,72 @@ OPS: Mapping[str, Op] = MappingProxyType(
         ),
         "avg_pool": Op("average pooling", {"kernel": _kernel(), "stride": _STRIDE}, "avg_pool: {kernel: 3}"),
         "max_pool": Op("maximum pooling", {"kernel": _kernel(), "stride": _STRIDE}, "max_pool: {kernel: 3, stride: 2}"),
-        "global_pool": Op("mean over all positions: an image becomes a row of features", example="global_pool"),
-        "flatten": Op("an image becomes a row of features, position by position", example="flatten"),
+        "temporal_conv": Op(
+            "residual block of two dilated convolutions over a sequence, each with batch normalisation and ReLU (TCN)",
+            {
+                "out": _out(),
+                "kernel": _kernel(),
+                "dilation": _DILATION,
+                "causal": Parameter("flag", "whether a step reads no later step", True),
+                "dropout": _RATE,
+            },
+            "temporal_conv: {out: 32, kernel: 3, dilation: 4}",
+        ),
+        "lstm": Op("LSTM over a sequence: a vector for each step", _RECURRENT, "lstm: {hidden: 64}"),
+        "gru": Op("GRU over a sequence: a vector for each step", _RECURRENT, "gru: {hidden: 64, bidirectional: true}"),
+        "patches": Op(
+            "an image or a sequence cut into patches, each mapped to a vector (ViT)",
+            {
+                "out": _dim("channels of a patch's vector"),
+                "size": Parameter("int", "side of a patch, in pixels or steps", required=True, low=1, high=256),
+            },
+            "patches: {out: 96, size: 4}",
+        ),
+        "embed": Op("a learned vector for each token id; reads the input", {"dim": _dim()}, "embed: {dim: 64}"),
+        "user_embed": Op("a learned vector for the user of a pair", {"dim": _dim()}, "user_embed: {dim: 16}"),
+        "item_embed": Op("a learned vector for the item of a pair", {"dim": _dim()}, "item_embed: {dim: 16}"),
+        "tokenize": Op(
+            "a row of features becomes a sequence: for each feature a learned vector times its value (FT-Transformer)",
+            {"dim": _dim()},
+            "tokenize: {dim: 32}",
+        ),
+        "positional": Op(
+            "adds to each position a vector that says where it is",
+            {"kind": Parameter("text", "fixed sines, or learned", "sinusoidal", options=("sinusoidal", "learned"))},
+            "positional: {kind: learned}",
+        ),
+        "class_token": Op(
+            "puts a learned vector before the first position, for cls_pool; an image becomes a sequence",
+            example="class_token",
+        ),
+        "attention": Op(
+            "multi-head self-attention: every position reads every position",
+            {
+                "heads": Parameter("int", "heads; they divide the channels unless head_dim is given", 4, low=1, high=256),
+                "head_dim": Parameter("int", "channels of a head; channels / heads when not given", low=1, high=4096),
+                "dropout": _RATE,
+            },
+            "attention: {heads: 4}",
+        ),
+        "mlp": Op(
+            "two fully connected layers with an activation between, at each position apart",
+            {
+                "ratio": Parameter("float", "inner channels, as a multiple of the input's", 4, low=0.125, high=16),
+                "act": Parameter("text", "activation; swiglu gates by a third layer", "gelu", options=(*ACTIVATIONS, "swiglu")),
+                "dropout": _RATE,
+            },
+            "mlp: {ratio: 3, act: swiglu}",
+        ),
+        "global_pool": Op("mean over all positions: what is left is a row of features", example="global_pool"),
+        "mean_pool": Op("another name of global_pool", example="mean_pool"),
+        "global_max_pool": Op("maximum over all positions: what is left is a row of features", example="global_max_pool"),
+        "cls_pool": Op("the first position alone, where class_token stands", example="cls_pool"),
+        "last_pool": Op("the last position alone, as a recurrent network ends", example="last_pool"),
+        "flatten": Op("an image or a sequence becomes a row of features, position by position", example="flatten"),
+        "total": Op("sum of a row's features: one value", example="total"),
         "bn": Op("batch normalisation", example="bn"),
-        "layer_norm": Op("layer normalisation over features (rows) or channels", example="layer_norm"),
+        "norm": Op("layer normalisation over the channels at each position, as transformers use it", example="norm"),
+        "layer_norm": Op("layer normalisation over channels and positions at once", example="layer_norm"),
         "dropout": Op(
             "sets a share of values to zero while training",
             {"rate": Parameter("float", "share of values", 0.1, low=0.0, high=0.95)},
@@ -188,7 +264,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
             "linear: {out: 64}",
         ),
         "head": Op(
-            "the outputs: one a class, or one value; pools an image first",
+            "the outputs: one a class, or one value; pools over positions first",
             {"dropout": _RATE},
             "head",
         ),

@@ -15,7 +15,7 @@ from metanas.space._syntax import (
 )
 from metanas.space._yaml import ListNode, MapNode, Node, ScalarNode
 
-INPUTS = ("image", "table")
+INPUTS = ("image", "sequence", "tokens", "table", "pairs")
 
 _TOP = (
     "space",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from metanas.space._ops import OPS, Parameter
 from metanas.space._parse_cells import parse_graph
@@ -220,21 +220,29 @@ class Modules(Values):
             )
             return self.nothing(node, path)
         branches = tuple(self.module(item, f"{path}.parallel[{index}]") for index, item in enumerate(body.items))
-        return ParallelForm(mark=node.mark, path=path, id=site, branches=branches, merge=self.merge(node, path))
+        merge = self.merge(node, path, options=(*MERGES, "dot"))
+        if merge != "dot":
+            return ParallelForm(mark=node.mark, path=path, id=site, branches=branches, merge=merge)
+        # A dot product is a product and its sum.
+        product = ParallelForm(mark=node.mark, path=path, branches=branches, merge="product")
+        total = OpCall(mark=node.mark, path=path, name="total")
+        return SequenceForm(mark=node.mark, path=path, id=site, items=(product, total))
 
     def _graph(self, node: MapNode, path: str, site: str) -> ModuleSyntax:
         return parse_graph(self, node, path, site)
 
-    def merge(self, node: MapNode, path: str, key: str = "merge", default: str = "sum") -> str:
+    def merge(
+        self, node: MapNode, path: str, key: str = "merge", default: str = "sum", options: Sequence[str] = MERGES
+    ) -> str:
         """The value of a key that names a merge."""
         merge = self.text(node, path, key, default)
-        if merge not in MERGES:
+        if merge not in options:
             self.problems.add(
                 node.entries[key].mark,
                 f"{path}.{key}",
-                f"'{key}' is one of {', '.join(MERGES)}",
+                f"'{key}' is one of {', '.join(options)}",
                 found=repr(merge),
-                remedy=did_you_mean(merge, MERGES),
+                remedy=did_you_mean(merge, options),
             )
             return default
         return merge

@@ -18,9 +18,12 @@ Row = npt.NDArray[np.int64]
 class Gate:
     """Checks rows of a space for one data set, and remembers why rows were refused."""
 
-    def __init__(self, space: SearchSpace, input_shape: Shape, outputs: int, *, samples: int) -> None:
+    def __init__(
+        self, space: SearchSpace, input_shape: Shape, outputs: int, vocabulary: tuple[int, ...] = (), *, samples: int
+    ) -> None:
         self.space = space
         self.input_shape = input_shape
+        self.vocabulary = vocabulary
         self.outputs = outputs
         self.samples = samples
         """How many there are to train on, which the batch size may depend on."""
@@ -47,7 +50,7 @@ class Gate:
     def measures(self, row: Row) -> Measures:
         """What its network costs. Raises ShapeError when there is none."""
         architecture = Architecture(self.space, tuple(int(v) for v in row))
-        layers = architecture.layers(self.input_shape, self.outputs, modules=self._modules)
+        layers = architecture.layers(self.input_shape, self.outputs, self.vocabulary, modules=self._modules)
         recipe = _recipe(architecture)
         return Measures.of(layers, batch_size=recipe.batch_for(self.samples), optimizer=recipe.optimizer)
 

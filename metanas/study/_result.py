@@ -116,20 +116,25 @@ class SearchResult:
         architecture = Architecture.from_values(self._run[1], data["decisions"])
         outputs = len(self.preparation.classes) or 1
         modules = user_modules if self.allow_python else None
-        network = build_network(architecture.layers(self.preparation.input_shape, outputs, modules=modules))
+        network = build_network(
+            architecture.layers(self.preparation.input_shape, outputs, self.preparation.vocabulary, modules=modules)
+        )
         network.load_state_dict(load_file(self._artefact("weights.safetensors")))
         return network.eval()
 
     def predict(self, samples: Any) -> np.ndarray[Any, Any]:
-        """Class names, or values, ``(n,)``, for raw samples: images as an array, table rows as mappings by column.
+        """Class names, or values, ``(n,)``, for raw samples: images and sequences as an array, table rows and pairs as mappings by
+        column, texts as a list.
 
-        Where the search had a table as an array, rows are such an array ``(n, features)`` too.
+        Where the search had a table, pairs or tokens as an array, they are such an array here too.
         """
         import torch
 
         if self.preparation.kind == "table" and isinstance(samples, np.ndarray):
             # So are the columns of an array named.
             samples = [{f"x{place}": value for place, value in enumerate(row)} for row in samples.tolist()]
+        elif self.preparation.kind == "pairs" and isinstance(samples, np.ndarray):
+            samples = [{"user": user, "item": item} for user, item in samples.tolist()]
         rows = isinstance(samples, Sequence) and bool(samples) and isinstance(samples[0], Mapping)
         prepared = self.preparation.transform_rows(samples) if rows else self.preparation.transform(samples)
         with torch.inference_mode():

@@ -133,7 +133,7 @@ def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
 
 def _check_some_network(space: SearchSpace, preparation: Preparation, dataset: Dataset, *, samples: int) -> None:
     """Some network of the space can be built for the data and meets the constraints."""
-    gate = Gate(space, preparation.input_shape, dataset.n_outputs, samples=samples)
+    gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=samples)
     found = RandomSearch().propose(space, [], lambda row: not gate.refusal(row), generator(0, "some network"))
     if found is None and (error := gate.explain_nothing_left()):
         raise error
@@ -166,6 +166,7 @@ def create_run(planned: Plan, parent: Path) -> RunFolder:
                     "task": dataset.task,
                     "outputs": dataset.n_outputs,
                     "shape": list(planned.preparation.input_shape),
+                    "vocabulary": list(planned.preparation.vocabulary),
                     "samples": {
                         "train": len(splits.train),
                         "validation": len(splits.validation),
@@ -270,6 +271,7 @@ def run_session(
             planned.space,
             planned.preparation.input_shape,
             planned.dataset.n_outputs,
+            planned.preparation.vocabulary,
             samples=len(planned.splits.train),
         )
         proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)

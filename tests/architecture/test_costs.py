@@ -8,19 +8,31 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from metanas.architecture import RULES, Architecture, LayerGraph, Measures, ShapeError
+from metanas.architecture import RULES, Architecture, Layer, LayerGraph, Measures, ShapeError
 from metanas.network import Network, build_network
 from metanas.space import load_space, parse_space_text
+from metanas.testing import samples
 
-SPACES = ("convnet", "mlp", "mobile", "nasbench201")
-SHAPES = {"image": (3, 12, 12), "table": (7,)}
+SPACES = (
+    "convnet", "mlp", "mobile", "nasbench201", "vit", "text_encoder", "temporal", "recurrent", "tabular_resnet",
+    "ft_transformer", "two_tower",
+)  # fmt: skip
+SAMPLES = {**samples.SAMPLES, "image": ((3, 12, 12), ())}
 
 
-def layers_of(network: str, shape: tuple[int, ...] = (3, 16, 16), outputs: int = 5) -> LayerGraph:
-    space = parse_space_text(f"space: s\nnetwork: {network}\n")
-    return Architecture(space, tuple(space.rows(1)[0].tolist())).layers(shape, outputs)
+def layers_of(network: str, kind: str = "image") -> LayerGraph:
+    space = parse_space_text(f"space: s\ninput: {kind}\nnetwork: {network}\n")
+    shape, vocabulary = SAMPLES[kind] if kind != "image" else ((3, 16, 16), ())
+    return Architecture(space, tuple(space.rows(1)[0].tolist())).layers(shape, 5, vocabulary)
+
+
+def batch_of(graph: LayerGraph, n: int) -> Tensor:
+    if graph.vocabulary:
+        return torch.randint(min(graph.vocabulary), (n, *graph.input_shape))
+    return torch.randn(n, *graph.input_shape)
 
 
 def sampled(name: str, n: int, seed: int = 0) -> list[LayerGraph]:
@@ -29,7 +41,8 @@ def sampled(name: str, n: int, seed: int = 0) -> list[LayerGraph]:
     for row in space.sample(n, np.random.default_rng(seed)):
         architecture = Architecture(space, tuple(row.tolist()))
         if architecture.graph.output is not None:
-            found.append(architecture.layers(SHAPES[space.input], 5))
+            shape, vocabulary = SAMPLES[space.input]
+            found.append(architecture.layers(shape, 5, vocabulary))
     return found
 
 
@@ -42,9 +55,25 @@ ODD = [
 ]
 
 
+ODD_POSITIONS = [
+    ("sequence", "[{conv: {out: 6, kernel: 5, stride: 2}}, {max_pool: {stride: 2}}, {avg_pool: {}}, {se: {}}, {res_block: {out: 4, stride: 2}}, head]"),
+    ("sequence", "[{temporal_conv: {out: 6, causal: false}}, {temporal_conv: {dilation: 2, dropout: 0.5}}, {layer_norm: }, global_max_pool, head]"),
+    ("sequence", "[{lstm: {layers: 2, hidden: 5}}, {gru: {bidirectional: true}}, {residual: {lstm: {hidden: 3}}}, last_pool, head]"),
+    ("sequence", "[{patches: {out: 8, size: 3}}, class_token, positional, {attention: {heads: 2, head_dim: 3, dropout: 0.5}}, cls_pool, head]"),
+    ("image", "[{patches: {out: 8, size: 4}}, {positional: {kind: learned}}, {mlp: {act: swiglu, dropout: 0.5}}, {attention: {heads: 2}}, norm, head]"),
+    ("image", "[{patches: {out: 6, size: 4}}, positional, {mlp: {act: relu}}, flatten, norm, {mlp: {ratio: 0.5, act: tanh}}, head]"),
+    ("table", "[{tokenize: {dim: 4}}, {mlp: {act: sigmoid}}, {mlp: {act: silu}}, head]"),
+    ("pairs", "[{parallel: [{user_embed: {dim: 4}}, {item_embed: {dim: 4}}], merge: dot}, head]"),
+]  # fmt: skip
+
+
 @cache
 def every_graph() -> list[LayerGraph]:
-    return [*(layers_of(text) for text in ODD), *(graph for name in SPACES for graph in sampled(name, 3))]
+    return [
+        *(layers_of(text) for text in ODD),
+        *(layers_of(text, kind) for kind, text in ODD_POSITIONS),
+        *(graph for name in SPACES for graph in sampled(name, 3)),
+    ]
 
 
 def test_every_layer_has_the_shape_and_parameters_that_it_says() -> None:
@@ -55,7 +84,7 @@ def test_every_layer_has_the_shape_and_parameters_that_it_says() -> None:
             module.register_forward_hook(
                 lambda _m, _i, out, name=name, seen=seen: seen.update({name: tuple(out.shape[1:])})
             )
-        assert network(torch.randn(2, *graph.input_shape)).shape == (2, 5)
+        assert network(batch_of(graph, 2)).shape == (2, 5)
         said = {layer.name: layer.shape for layer in graph.layers if layer.name in seen}
         assert seen == said
         assert set(seen) == {name for name, _ in network.named_children()}
@@ -71,22 +100,38 @@ def test_functions_have_the_shape_that_they_say() -> None:
 
     for graph in every_graph():
         network = Network(graph).eval()
-        values = [torch.randn(2, *graph.input_shape)]
+        values = [batch_of(graph, 2)]
         for layer, (function, inputs, _) in zip(graph.layers[1:], network._steps, strict=True):
             values.append(function(*(values[i] for i in inputs)))
             assert tuple(values[-1].shape[1:]) == layer.shape
             assert layer.kind in FUNCTIONS or isinstance(function, nn.Module)
 
 
+COUNTED = {"Conv1d", "Conv2d", "Linear", "CausalConv1d", "Attention", "Mlp", "Recurrent"}
+"""Layers whose matrix products PyTorch's counter sees."""
+
+
+def is_counted(layer: Layer) -> bool:
+    """An LSTM is one opaque operation on CPUs."""
+    return layer.kind in COUNTED and layer.arguments.get("cell") != "lstm"
+
+
 def test_multiply_adds_are_half_of_what_torch_counts() -> None:
     """PyTorch counts a multiply-add as two operations, and counts convolutions and matrix products alone."""
     for graph in every_graph():
         network = build_network(graph, seed=0).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.randn(1, *graph.input_shape))
-        weighted = sum(layer.flops for layer in graph.layers if layer.kind in ("Conv2d", "Linear"))
+        # The fused attention of CPUs is one opaque operation too.
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            network(batch_of(graph, 1))
+        weighted = sum(layer.flops for layer in graph.layers if is_counted(layer))
         assert counter.get_total_flops() == 2 * weighted
         assert graph.flops >= weighted
+
+
+def test_an_lstm_has_four_gates_where_a_gru_has_three() -> None:
+    lstm, gru = (layers_of(f"[{{{cell}: {{hidden: 6}}}}, head]", "sequence").layers[1] for cell in ("lstm", "gru"))
+    assert 3 * lstm.flops == 4 * gru.flops == 4 * 3 * 6 * (2 + 6) * 40
+    assert 3 * lstm.params == 4 * gru.params
 
 
 def saved_bytes(network: nn.Module, x: Tensor) -> int:
@@ -110,7 +155,7 @@ def test_memory_is_near_what_autograd_keeps(name: str) -> None:
     batch = 8
     for graph in sampled(name, 3, seed=1):
         network = build_network(graph, seed=0).train()
-        real = saved_bytes(network, torch.randn(batch, *graph.input_shape))
+        real = saved_bytes(network, batch_of(graph, batch))
         flight = 4 * batch * sum(sorted(math.prod(layer.shape) for layer in graph.layers)[-2:])
         estimate = graph.memory(batch) - 4 * graph.params * 4 - flight
         assert 0.8 * real <= estimate <= 1.3 * real, (estimate / real, graph)

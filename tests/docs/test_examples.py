@@ -18,10 +18,10 @@ from metanas.data import BUILTIN_NAMES, load_dataset
 from metanas.errors import DataError
 from metanas.space import LanguageError, MapNode, parse_space_text, parse_yaml
 from metanas.study import RunFile, SearchResult, parse_run_text, plan
+from metanas.testing.samples import SAMPLES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHAPES = {"image": (3, 32, 32), "table": (20,)}
 
 
 def blocks(language: str) -> list[Any]:
@@ -58,7 +58,8 @@ def build_all(text: str) -> None:
     for row in space.covering_rows(np.random.default_rng(0)):
         architecture = Architecture(space, tuple(int(v) for v in row))
         if architecture.graph.output is not None:
-            assert architecture.layers(SHAPES[space.input], 10).params > 0
+            shape, vocabulary = SAMPLES[space.input]
+            assert architecture.layers(shape, 10, vocabulary).params > 0
             built += 1
     assert built
     assert len(space.sample(5, np.random.default_rng(0))) == 5

@@ -10,10 +10,16 @@ from metanas.architecture import LOWER, RULES, Architecture
 from metanas.architecture._layers import Trace
 from metanas.network import build_network
 from metanas.network._build import FUNCTIONS
+from metanas.network._modules import MODULES
 from metanas.space import ACTIVATIONS, OPS, parse_space_text
 
-ROWS = ("dense", "linear")
-"""Ops that read a row of features."""
+INPUTS: dict[str, tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]] = {
+    "table": (("dense", "linear", "total", "tokenize"), (12,), ()),
+    "sequence": (("temporal_conv", "lstm", "gru"), (4, 16), ()),
+    "tokens": (("embed",), (7,), (20,)),
+    "pairs": (("user_embed", "item_embed"), (2,), (20, 30)),
+}
+"""Input -> the ops that read it alone, the shape of a sample, how many ids there are; the others read images."""
 TABULAR = {"symbol"}
 """Ops without a network, for spaces whose results come from a table."""
 
@@ -39,9 +45,10 @@ def test_both_tables_name_the_same_parameters(name: str) -> None:
 
 def test_every_kind_of_layer_can_be_built() -> None:
     for kind in set(RULES) - {"input"}:
-        assert kind in FUNCTIONS or issubclass(getattr(nn, kind), nn.Module)
+        assert kind in FUNCTIONS or issubclass(MODULES.get(kind) or getattr(nn, kind), nn.Module)
     assert set(FUNCTIONS) <= set(RULES)
-    assert not any(hasattr(nn, kind) for kind in FUNCTIONS)
+    assert set(MODULES) <= set(RULES)
+    assert not any(hasattr(nn, kind) for kind in {*FUNCTIONS, *MODULES})
 
 
 def test_every_op_says_what_it_is() -> None:
@@ -53,18 +60,31 @@ def test_every_op_says_what_it_is() -> None:
             assert parameter.default is None or not parameter.breach(parameter.default)
 
 
+def sample_of(name: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Input that an op reads, the shape of a sample, how many ids there are."""
+    for kind, (ops, shape, vocabulary) in INPUTS.items():
+        if name in ops:
+            return kind, shape, vocabulary
+    return "image", (4, 16, 16), ()
+
+
+def batch(shape: tuple[int, ...], vocabulary: tuple[int, ...]) -> torch.Tensor:
+    """Two samples."""
+    if not vocabulary:
+        return torch.randn(2, *shape)
+    return torch.randint(min(vocabulary), (2, *shape))
+
+
 @pytest.mark.parametrize("name", sorted(set(OPS) - TABULAR))
 def test_the_example_of_an_op_runs(name: str) -> None:
+    kind, shape, vocabulary = sample_of(name)
     example = OPS[name].example
     op = f"{{{example}}}" if ":" in example else example
-    before = "global_pool, " if name in ROWS else ""
-    network = f"[{before}{{choice: [{op}]}}, head]" if name == "none" else f"[{before}{op}, head]"
-    if name == "none":
-        network = "[{parallel: [none, relu]}, head]"
-    space = parse_space_text(f"space: s\nnetwork: {network}\n")
+    network = "[{parallel: [none, relu]}, head]" if name == "none" else f"[{op}, head]"
+    space = parse_space_text(f"space: s\ninput: {kind}\nnetwork: {network}\n")
     for row in space.rows(10).tolist():
-        graph = Architecture(space, tuple(row)).layers((4, 8, 8), 3)
-        output = build_network(graph, seed=0)(torch.randn(2, 4, 8, 8))
+        graph = Architecture(space, tuple(row)).layers(shape, 3, vocabulary)
+        output = build_network(graph, seed=0)(batch(shape, vocabulary))
         assert output.shape == (2, 3)
         assert torch.isfinite(output).all()
 
@@ -72,20 +92,22 @@ def test_the_example_of_an_op_runs(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, op in OPS.items() if op.parameters and name not in {"none", *TABULAR}])
 def test_every_parameter_changes_the_network(name: str) -> None:
     """Each parameter, moved off its default, gives other layers."""
-    before = "global_pool, " if name in ROWS else ""
+    kind, shape, vocabulary = sample_of(name)
+    required = {key: 6 for key, parameter in OPS[name].parameters.items() if parameter.required}
 
     def layers(extra: dict[str, object]) -> list[tuple[str, dict[str, object], tuple[int, ...]]]:
-        given = {"units": 6, **extra} if name == "dense" else extra
-        inner = ", ".join(f"{key}: {str(value).lower()}" for key, value in given.items())
+        inner = ", ".join(f"{key}: {str(value).lower()}" for key, value in {**required, **extra}.items())
         space = parse_space_text(
-            f"space: s\nnetwork: [{before}{{{name}: {{{inner}}}}}, {'' if name == 'head' else 'head'}]\n"
+            f"space: s\ninput: {kind}\nnetwork: [{{{name}: {{{inner}}}}}, {'' if name == 'head' else 'head'}]\n"
         )
-        graph = Architecture(space, ()).layers((4, 16, 16), 3)
+        graph = Architecture(space, ()).layers(shape, 3, vocabulary)
         return [(layer.kind, dict(layer.arguments), layer.shape) for layer in graph.layers]
 
     other = {
         "out": 8, "kernel": 5, "stride": 3, "dilation": 3, "groups": 2, "bias": False, "act": "gelu", "expand": 2, "se": True,
-        "ratio": 2, "rate": 0.5, "kind": "gelu", "units": 7, "norm": "layer", "dropout": 0.5,
+        "rate": 0.5, "kind": "gelu", "units": 7, "norm": "layer", "dropout": 0.5, "hidden": 5, "layers": 2,
+        "bidirectional": True, "causal": False, "size": 2, "dim": 7, "heads": 2, "head_dim": 3, "ratio": 2,
+        **({"kind": "learned"} if name == "positional" else {}), **({"act": "swiglu"} if name == "mlp" else {}),
     }  # fmt: skip
     for parameter in OPS[name].parameters:
         assert layers({parameter: other[parameter]}) != layers({}), parameter

@@ -18,6 +18,7 @@ from metanas.report import describe_space, draw_architecture, draw_space
 from metanas.report._labels import walk
 from metanas.report._layout import Size, layered
 from metanas.space import Switch, builtin_spaces, load_space, parse_space_text
+from metanas.testing.samples import SAMPLES
 
 SHIPPED = builtin_spaces()
 NASBENCH = {"cell.0->1": "conv3x3", "cell.0->2": "skip", "cell.1->2": "conv1x1", "cell.0->3": "none",
@@ -87,15 +88,15 @@ def random_graph(n: int, reach: int, seed: int = 0) -> list[OpNode]:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_networks_of_shipped_spaces_show_every_op(name: str) -> None:
     space = load_space(name)
-    shape = (3, 32, 32) if space.input == "image" else (30,)
+    shape, vocabulary = SAMPLES[space.input]
     for row in space.sample(3, np.random.default_rng(1)):
         architecture = Architecture(space, tuple(int(v) for v in row))
-        svg = draw_architecture(architecture, format="svg", input_shape=shape, outputs=10)
+        svg = draw_architecture(architecture, format="svg", input_shape=shape, outputs=10, vocabulary=vocabulary)
         found = texts(svg)
         if architecture.graph.output is None:
             assert "no output" in found
             continue
-        signs = {"sum": "+", "residual": "+"}
+        signs = {"sum": "+", "residual": "+", "product": "×"}
         assert {signs.get(node.op, node.op) for node in architecture.graph.nodes} <= set(found)
         assert "×".join(map(str, shape)) in found
     assert draw_architecture(architecture, format="png").startswith(b"\x89PNG")
