@@ -101,7 +101,7 @@ class LayerGraph:
 
 _ACTIVATIONS = {
     "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU",
-    "hardswish": "Hardswish", "tanh": "Tanh", "sigmoid": "Sigmoid",
+    "hardswish": "Hardswish", "mish": "Mish", "tanh": "Tanh", "sigmoid": "Sigmoid",
 }  # fmt: skip
 
 

@@ -192,6 +192,13 @@ def _layer_norm(t: Trace, x: int) -> int:
     )
 
 
+def _instance_norm(t: Trace, x: int) -> int:
+    """Ulyanov et al. 2016: a group for each channel."""
+    _needs_positions(t, x, "instance normalisation")
+    channels = t.shape(x)[0]
+    return t.add("GroupNorm", x, num_groups=channels, num_channels=channels)
+
+
 def _dropout(t: Trace, x: int, *, rate: float) -> int:
     return t.dropout(x, rate)
 
@@ -257,6 +264,7 @@ LOWER: Mapping[str, Lower] = MappingProxyType(
         "mean_pool": _global_pool,
         "flatten": _flatten,
         "bn": _bn,
+        "instance_norm": _instance_norm,
         "layer_norm": _layer_norm,
         "dropout": _dropout,
         "act": _act,

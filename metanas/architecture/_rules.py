@@ -229,7 +229,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "MaxPool1d": _MAX_POOL,
         "MaxPool2d": _MAX_POOL,
         **{kind: Rule(_same, keeps="output") for kind in ("ReLU", "Tanh", "Sigmoid")},
-        **{kind: Rule(_same, keeps="input") for kind in ("ReLU6", "LeakyReLU", "ELU", "GELU", "SiLU", "Hardswish")},
+        **{kind: Rule(_same, keeps="input") for kind in ("ReLU6", "LeakyReLU", "ELU", "GELU", "SiLU", "Hardswish", "Mish")},
         "sum": Rule(_same, flops=_total),
         "mean": Rule(_same, flops=_total),
         "product": Rule(_same, flops=_total, keeps="input"),

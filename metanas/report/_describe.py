@@ -11,6 +11,8 @@ from metanas.report._cells import view_cell
 from metanas.report._labels import (
     Signatures,
     constraint_texts,
+    is_optional,
+    labelled_options,
     repeat_name,
     scalar,
     shared_decisions,
@@ -125,13 +127,13 @@ class _Outline:
             yield f"{name}: as {self.known[signature]}"
             return
         self.known[signature] = later or name
-        if set(decision.values) == {False, True}:
+        if is_optional(switch, decision):
             yield f"{name}: optional"
             yield from self._body(switch.options[1], depth)
             return
         yield f"{name}: one of"
-        for value, option in zip(decision.values, switch.options, strict=True):
-            yield from self._labelled(f"{_STEP}{scalar(value)}", option, depth)
+        for label, option in labelled_options(switch, decision):
+            yield from self._labelled(f"{_STEP}{label}", option, depth)
 
     def _copies(self, copies: Copies, depth: int) -> Iterator[str]:
         own = len({frozenset(columns_read(copy)) for copy in copies.copies}) > 1

@@ -12,6 +12,8 @@ from metanas.report._labels import (
     Signatures,
     constraint_texts,
     family,
+    is_optional,
+    labelled_options,
     parts_of,
     repeat_name,
     shared_decisions,
@@ -186,13 +188,13 @@ class _Drawer:
         title = title or decision.name.rpartition(".")[2]
         self.titles.add(title)
         fill, edge = _CHOICE
-        if set(decision.values) == {False, True} and not _is_something(switch.options[0]):
+        if is_optional(switch, decision):
             body = stack(self.chain(switch.options[1], depth + 1) or [_nothing()])
             return frame(body, f"{title}: optional", dashed=True, fill=fill, edge=edge)
         options = []
-        for value, option in zip(decision.values, switch.options, strict=True):
+        for label, option in labelled_options(switch, decision):
             body = stack(self.chain(option, depth + 1) or [_nothing()])
-            options.append(frame(body, str(value), fill="#ffffff", edge="#d9cdb0"))
+            options.append(frame(body, label, fill="#ffffff", edge="#d9cdb0"))
         return frame(wrapped(options, most=_OPTIONS_WIDTH), f"{title}: one of", dashed=True, fill=fill, edge=edge)
 
     def _copies(self, copies: Copies, depth: int) -> Piece:
@@ -245,13 +247,6 @@ class _Drawer:
         if isinstance(part.template, Switch) and self.signatures.of(part.template) not in self.repeated:
             return self._switch(part.template, 1, part.place)
         return frame(stack(self.chain(part.template, 1) or [_nothing()]), part.place)
-
-
-def _is_something(template: Template) -> bool:
-    """Whether a template is more than its input or a cut edge."""
-    if isinstance(template, OpSite):
-        return template.name not in ("none", "identity")
-    return not isinstance(template, Chain) or bool(template.items)
 
 
 def _nothing() -> Piece:

@@ -25,8 +25,8 @@ from metanas.space._template import Computed, Decided, Fixed, decisions_in
 
 _FAMILY = {
     **dict.fromkeys(("se", "identity", "none", "flatten"), "other"),
-    **dict.fromkeys(("avg_pool", "max_pool", "global_pool"), "pooling"),
-    **dict.fromkeys(("dense", "linear", "head"), "dense"),
+    **dict.fromkeys(("dense", "linear", "head", "mlp", "embed", "user_embed", "item_embed", "tokenize"), "dense"),
+    **dict.fromkeys(("attention", "lstm", "gru"), "mixing"),
     **dict.fromkeys(("sum", "concat", "mean", "product", "residual"), "merge"),
     "input": "input",
 }
@@ -37,7 +37,9 @@ def family(op: str) -> str:
     """The family of an op or merge, by which it is coloured."""
     if op in _FAMILY:
         return _FAMILY[op]
-    return "convolution" if "conv" in op or op in ("depthwise", "res_block") else "normalisation"
+    if "conv" in op or op in ("depthwise", "res_block", "patches"):
+        return "convolution"
+    return "pooling" if op.endswith("pool") else "normalisation"
 
 
 # --- values
@@ -270,3 +272,23 @@ def repeat_name(copies: Copies, space: SearchSpace) -> str:
 def constraint_texts(space: SearchSpace) -> list[str]:
     """What an architecture must make true, bounds on the edges of cells included."""
     return [*(limit.text for limit in space.limits), *(constraint.text for constraint in space.constraints)]
+
+
+def is_optional(switch: Switch, decision: Decision) -> bool:
+    """Whether a choice is between something and nothing."""
+    return set(decision.values) == {False, True} and not is_something(switch.options[0])
+
+
+def is_something(template: Template) -> bool:
+    """Whether a template is more than its input or a cut edge."""
+    if isinstance(template, OpSite):
+        return template.name not in ("none", "identity")
+    return not isinstance(template, Chain) or bool(template.items)
+
+
+def labelled_options(switch: Switch, decision: Decision) -> list[tuple[str, Template]]:
+    """The options of a choice with their labels; one that a let value chooses may stand for several values."""
+    labels: dict[int, list[str]] = {}
+    for value, option in zip(decision.values, switch.options, strict=True):
+        labels.setdefault(id(option), []).append(scalar(value))
+    return [(", ".join(labels[key]), option) for key, option in {id(o): o for o in switch.options}.items()]

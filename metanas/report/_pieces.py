@@ -28,6 +28,7 @@ class Colour:
 FAMILIES: Mapping[str, Colour] = {
     "input": Colour("#ffffff", "#5d6b78"),
     "convolution": Colour("#c3d9ee", "#4b789f"),
+    "mixing": Colour("#f6d5c8", "#b5714f"),
     "pooling": Colour("#dcebd0", "#6d9157"),
     "normalisation": Colour("#f9f0d8", "#b0924a"),
     "merge": Colour("#ffffff", "#5d6b78"),

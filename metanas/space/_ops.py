@@ -15,7 +15,7 @@ from metanas.space._yaml import Scalar
 
 Kind = Literal["int", "float", "flag", "text"]
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid")
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "mish", "tanh", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +240,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "total": Op("sum of a row's features: one value", example="total"),
         "bn": Op("batch normalisation", example="bn"),
         "norm": Op("layer normalisation over the channels at each position, as transformers use it", example="norm"),
+        "instance_norm": Op("normalisation of each channel over the positions of one sample", example="instance_norm"),
         "layer_norm": Op("layer normalisation over channels and positions at once", example="layer_norm"),
         "dropout": Op(
             "sets a share of values to zero while training",

@@ -45,7 +45,10 @@ def ordered(
 ) -> Resolved | None:
     """The decisions with their conditions, each after those that it depends on; None (noted) for a circle."""
     sizes = [draft.decision.size for draft in drafts]
-    clauses = [_simplified(draft.clauses, sizes) for draft in drafts]
+    # Decisions of one place are reached alike, so they share the work.
+    kinds = [frozenset(draft.clauses) for draft in drafts]
+    simple = {kind: _simplified(kind, sizes) for kind in dict.fromkeys(kinds)}
+    clauses = [simple[kind] for kind in kinds]
     parents = [{i for clause in when for i, _ in clause} for when in clauses]
     order: list[int] = []
     state = [0] * len(drafts)
@@ -84,7 +87,7 @@ def ordered(
     )
 
 
-def _simplified(clauses: set[Clause], sizes: Sequence[int]) -> tuple[Clause, ...]:
+def _simplified(clauses: frozenset[Clause], sizes: Sequence[int]) -> tuple[Clause, ...]:
     """Clauses with one entry a decision, joined and absorbed where possible; empty when always true."""
     entries: list[dict[int, frozenset[int]]] = []
     for clause in sorted(clauses, key=lambda c: (len(c), [(d, sorted(a)) for d, a in c])):

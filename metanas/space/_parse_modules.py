@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from metanas.space._ops import OPS, Parameter
 from metanas.space._parse_cells import parse_graph
@@ -11,6 +12,7 @@ from metanas.space._problems import Mark, Problems, did_you_mean
 from metanas.space._syntax import (
     ChoiceForm,
     Constant,
+    MatchForm,
     ModuleSyntax,
     OpCall,
     OptionalForm,
@@ -27,7 +29,7 @@ MERGES = ("sum", "concat", "mean", "product")
 MAX_REPEATS = 200
 
 FORMS: Mapping[str, tuple[str, ...]] = {
-    "choice": ("prior",),
+    "choice": ("prior", "by"),
     "optional": (),
     "repeat": ("times", "share", "first"),
     "residual": (),
@@ -159,9 +161,10 @@ class Modules(Values):
     def _choice(self, node: MapNode, path: str, site: str) -> ModuleSyntax:
         body, here = node.entries["choice"], f"{path}.choice"
         options: list[tuple[str, ModuleSyntax]] = []
+        by = node.entries.get("by")
         if isinstance(body, MapNode):
             for label, item in body.entries.items():
-                if not NAME.fullmatch(label):
+                if by is None and not NAME.fullmatch(label):
                     self.problems.add(
                         body.key_marks[label], here, "a label is letters, digits and _, at most 64", found=repr(label)
                     )
@@ -179,6 +182,14 @@ class Modules(Values):
         if not options:
             self.problems.add(body.mark, here, "a choice has one option or more", found=kind_of(body))
             return self.nothing(node, path)
+        if by is not None:
+            if "prior" in node.entries:
+                self.problems.add(
+                    node.entries["prior"].mark, f"{path}.prior", "a choice by a let value has no prior of its own",
+                    remedy="give it to the let value",
+                )  # fmt: skip
+            value = self.value(by, f"{path}.by", lambda value: "")
+            return MatchForm(mark=node.mark, path=path, id=site, by=value, options=tuple(options))
         prior = self.prior(node, path, [label for label, _ in options])
         return ChoiceForm(mark=node.mark, path=path, id=site, options=tuple(options), prior=prior)
 
@@ -249,6 +260,13 @@ class Modules(Values):
 
     def _new(self, node: MapNode, path: str, site: str) -> ModuleSyntax:
         body = node.entries["new"]
+        if isinstance(body, MapNode) and len(body.entries) == 1:
+            # A copy that uses the block with let values of its own.
+            block, values = next(iter(body.entries.items()))
+            if block in self.names and isinstance(values, MapNode):
+                used = self._by_name(block, values, body.key_marks[block], path, site)
+                assert isinstance(used, Reference)
+                return replace(used, new=True)
         name = body.value if isinstance(body, ScalarNode) else None
         if not isinstance(name, str) or name not in self.names:
             found = name if isinstance(name, str) else kind_of(body)

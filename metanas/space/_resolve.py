@@ -7,19 +7,19 @@ decisions are shared; ``new`` leads to places of its own.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Hashable
 
 from metanas.space._ops import OPS, Parameter, signature
 from metanas.space._order import ordered
 from metanas.space._parse_modules import MAX_REPEATS, label_of
 from metanas.space._problems import Problems, did_you_mean
-from metanas.space._resolve_values import TooLargeError, ValueResolver, join, named
+from metanas.space._resolve_cells import CellResolver, Overrides
+from metanas.space._resolve_values import TooLargeError, item_places, join, named
 from metanas.space._syntax import (
     ChoiceForm,
     Constant,
     GraphForm,
+    MatchForm,
     ModuleSyntax,
     OpCall,
     OptionalForm,
@@ -30,19 +30,17 @@ from metanas.space._syntax import (
     SequenceForm,
     SpaceSyntax,
     StepsForm,
-    ValueSyntax,
+    parts_of,
 )
 from metanas.space._template import (
     IDENTITY,
     Branches,
-    Cell,
-    CellEdge,
-    CellNode,
     Chain,
     Clause,
+    Computed,
     Copies,
+    Decided,
     Decision,
-    Fixed,
     OpSite,
     Resolved,
     Switch,
@@ -51,11 +49,12 @@ from metanas.space._template import (
     decisions_in,
     value_under,
 )
+from metanas.space._yaml import key_text
 
+OTHER = "other"
+"""Label of the option for all values that no option names."""
 MAX_NESTING = 100
 """Modules in modules, blocks counted with what they hold; keeps clear of Python's own limit."""
-
-Overrides = dict[str, ValueSyntax]
 
 
 def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
@@ -78,15 +77,15 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
     return ordered(resolver.drafts, template, recipe, limits, syntax, problems)
 
 
-class _Resolver(ValueResolver):
+class _Resolver(CellResolver):
     """Resolves modules; the walk carries the place and the condition under which it is reached."""
 
     def __init__(self, syntax: SpaceSyntax, problems: Problems) -> None:
         super().__init__(syntax, problems)
         self.open_blocks: list[str] = []
         self.nesting = 0
-        self.limits: dict[str, tuple[tuple[int, ...], int]] = {}
-        """Place of a cell -> its optional edges, and how many may be there."""
+        self.known: dict[Hashable, tuple[Template, list[tuple[int, Clause]]]] = {}
+        """Shared blocks as they were resolved, and the decisions that they reach, under what beside the block's own."""
         self.recursive = {name for name in syntax.named if name in self._reachable(syntax.named[name])}
 
     # --- modules
@@ -111,8 +110,10 @@ class _Resolver(ValueResolver):
                 return self._sequence(items, place, when, first)
             case ChoiceForm(options=options):
                 return self._switch(syntax, options, named(place, syntax), when, first)
+            case MatchForm():
+                return self._match(syntax, named(place, syntax), when, first)
             case OptionalForm():
-                return self._optional(syntax, named(place, syntax), when, first)
+                return self.optional(syntax, named(place, syntax), when, first)
             case RepeatForm():
                 return self._repeat(syntax, named(place, syntax), when, first)
             case ResidualForm(body=body):
@@ -120,7 +121,7 @@ class _Resolver(ValueResolver):
                 return Branches((IDENTITY, inner), "residual", named(place, syntax))
             case ParallelForm(branches=branches, merge=merge):
                 here = named(place, syntax)
-                places = _item_places(branches, here)
+                places = item_places(branches, here)
                 unused = [dict(first) for _ in branches]
                 inner_templates = tuple(
                     self.module(branch, where, when, rest)
@@ -129,9 +130,9 @@ class _Resolver(ValueResolver):
                 _consume(first, unused)
                 return Branches(inner_templates, merge, here)
             case GraphForm():
-                return self._graph(syntax, named(place, syntax), when)
+                return self.graph(syntax, named(place, syntax), when)
             case StepsForm():
-                return self._steps(syntax, named(place, syntax), when)
+                return self.steps_cell(syntax, named(place, syntax), when)
 
     def _op(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> Template:
         known = {**dict.fromkeys(syntax.parameters), **signature(syntax.name).parameters}
@@ -149,7 +150,7 @@ class _Resolver(ValueResolver):
         return OpSite(syntax.name, parameters, site)
 
     def _sequence(self, items: tuple[ModuleSyntax, ...], place: str, when: Clause, first: Overrides) -> Template:
-        places = _item_places(items, place)
+        places = item_places(items, place)
         return Chain(tuple(self.module(item, here, when, first) for item, here in zip(items, places, strict=True)))
 
     def _switch(
@@ -182,7 +183,43 @@ class _Resolver(ValueResolver):
         _consume(first, unused)
         return Switch(decision, templates)
 
-    def _optional(self, syntax: OptionalForm, place: str, when: Clause, first: Overrides) -> Template:
+    def _match(self, syntax: MatchForm, place: str, when: Clause, first: Overrides) -> Template:
+        """The option that the let value names, or ``other``; no decision of its own."""
+        by = self.value(syntax.by, join(place, "by"), when)
+        if isinstance(by, Computed):
+            self.problems.add(
+                syntax.by.mark, syntax.by.path, "'by' is a let value that is one decision, or none",
+                found="arithmetic", remedy="define a let value with the choice, and write its name",
+            )  # fmt: skip
+            return IDENTITY
+        values = self.drafts[by.decision].decision.values if isinstance(by, Decided) else (by.value,)
+        names = [key_text(value) for value in values]
+        labels = [label for label, _ in syntax.options]
+        # A let value without a choice may stand for one that another use of the block, or another file, has.
+        for wrong in [label for label in labels if isinstance(by, Decided) and label not in (*names, OTHER)]:
+            self.problems.add(
+                syntax.mark, syntax.path, f"an option has a value of 'by' as its label, or {OTHER!r}", found=repr(wrong),
+                remedy=did_you_mean(wrong, [*names, OTHER]),
+            )  # fmt: skip
+        missing = [name for name in names if name not in labels]
+        if missing and OTHER not in labels:
+            self.problems.add(
+                syntax.mark, syntax.path, "every value of 'by' has an option", found=f"none for {', '.join(missing)}",
+                remedy=f"add them, or the option {OTHER!r}",
+            )  # fmt: skip
+            return IDENTITY
+        unused = [dict(first) for _ in labels]
+        templates: dict[str, Template] = {}
+        for (label, option), rest in zip(syntax.options, unused, strict=True):
+            places = frozenset(k for k, name in enumerate(names) if (name if name in labels else OTHER) == label)
+            if places:
+                clause = (*when, (by.decision, places)) if isinstance(by, Decided) else when
+                templates[label] = self.module(option, join(place, label), clause, rest)
+        _consume(first, unused)
+        chosen = tuple(templates[name if name in labels else OTHER] for name in names)
+        return Switch(by.decision, chosen) if isinstance(by, Decided) else chosen[0]
+
+    def optional(self, syntax: OptionalForm, place: str, when: Clause, first: Overrides) -> Template:
         if self._beyond_depth(syntax.body):
             return IDENTITY
         name = place or "optional"
@@ -235,83 +272,6 @@ class _Resolver(ValueResolver):
                     remedy=did_you_mean(name, known),
                 )  # fmt: skip
 
-    def _graph(self, syntax: GraphForm, place: str, when: Clause) -> Template:
-        edges: dict[int, list[CellEdge]] = {target: [] for target in range(1, len(syntax.nodes))}
-        optional: list[int] = []
-        for source, target, module in syntax.edges:
-            here = join(place, f"{syntax.nodes[source]}->{syntax.nodes[target]}")
-            if isinstance(module, OptionalForm):
-                template = self._optional_edge(module, here, when)
-                optional.extend([template.decision] if isinstance(template, Switch) else [])
-            else:
-                template = self.module(module, here, when)
-            edges[target].append(CellEdge((source,), (template,)))
-        if syntax.max_edges is not None:
-            self.limits[place] = (tuple(optional), syntax.max_edges)
-        nodes = []
-        for index, name in enumerate(syntax.nodes[1:], start=1):
-            op = syntax.ops[index]
-            template_of_op = None if op is None else self.module(op, join(place, name), when)
-            merge = syntax.output if index == len(syntax.nodes) - 1 else syntax.merge
-            nodes.append(CellNode(name, tuple(edges[index]), merge, template_of_op))
-        return Cell((syntax.nodes[0],), tuple(nodes), place)
-
-    def _optional_edge(self, syntax: OptionalForm, place: str, when: Clause) -> Template:
-        """On an edge, nothing is no edge; in a sequence it is the input."""
-        template = self._optional(syntax, place, when, {})
-        cut = OpSite("none", {}, place)
-        return Switch(template.decision, (cut, template.options[1])) if isinstance(template, Switch) else cut
-
-    def _steps(self, syntax: StepsForm, place: str, when: Clause) -> Template:
-        names = list(syntax.inputs)
-        nodes = []
-        for step in range(1, syntax.steps + 1):
-            here = join(place, f"step{step}")
-            nodes.append(CellNode(f"step{step}", self._step_edges(syntax, names, here, when), syntax.merge))
-            names.append(f"step{step}")
-        made = range(len(syntax.inputs), len(names))
-        kept = tuple(CellEdge((state,), (IDENTITY,)) for state in made)
-        each_input: tuple[Template, ...] = ()
-        if syntax.each_input is not None:
-            each_input = tuple(self.module(syntax.each_input, join(place, name), when) for name in syntax.inputs)
-        reduces = OpSite("identity", {"stride": Fixed(syntax.stride)}, join(place, "handed_on"))
-        return Cell(
-            syntax.inputs,
-            (*nodes, CellNode("output", kept, syntax.output)),
-            place,
-            each_input,
-            reduces if syntax.stride > 1 else None,
-        )
-
-    def _step_edges(self, syntax: StepsForm, names: list[str], place: str, when: Clause) -> tuple[CellEdge, ...]:
-        """One decision for which states are read, in order; then one module for each."""
-        picks = list(combinations(range(len(names)), min(syntax.reads, len(names))))
-        decision = None
-        if len(picks) > 1:
-            labels = tuple("+".join(names[state] for state in pick) for pick in picks)
-            inputs = join(place, "inputs")
-            decision = self.decide(syntax, inputs, when, Decision(name=inputs, kind="choice", values=labels))
-        edges = []
-        for slot in range(len(picks[0])):
-            here = join(place, f"op{slot + 1}")
-            plain = self.module(syntax.op, here, when)
-            strided = self._strided(syntax, here, when) if syntax.stride > 1 else plain
-            sources = tuple(pick[slot] for pick in picks)
-            modules = tuple(strided if source < len(syntax.inputs) else plain for source in sources)
-            edges.append(CellEdge(sources, modules, decision))
-        return tuple(edges)
-
-    def _strided(self, syntax: StepsForm, place: str, when: Clause) -> Template:
-        """The op as it stands on an edge from an input of a cell that reduces."""
-        stride: Overrides = {"stride": Constant(mark=syntax.mark, path=f"{syntax.path}.stride", value=syntax.stride)}
-        template = self.module(syntax.op, place, when, stride)
-        if stride:
-            self.problems.add(
-                syntax.mark, f"{syntax.path}.stride", "every op on an edge from an input takes the stride of the cell",
-                remedy="use ops with the parameter 'stride'",
-            )  # fmt: skip
-        return template
-
     # --- named modules
 
     def _reference(self, syntax: Reference, place: str, when: Clause, first: Overrides) -> Template:
@@ -343,7 +303,12 @@ class _Resolver(ValueResolver):
         outer = self.bound
         self.bound = outer | {name: self.value(value, join(here, name), when) for name, value in syntax.bound.items()}
         self.open_blocks.append(syntax.name)
-        template = self.module(body, here, when, first)
+        home, self.home = self.home, syntax.name if shared else self.home
+        if shared and not first:
+            template = self._shared(syntax.name, body, when)
+        else:
+            template = self.module(body, here, when, first)
+        self.home = home
         self.open_blocks.pop()
         self.bound = outer
         if syntax.name not in self.syntax.blocks and len(self.drafts) > before:
@@ -351,6 +316,25 @@ class _Resolver(ValueResolver):
                 body.mark, f"$.ops.{syntax.name}", "an op makes no decisions", found=self.drafts[before].decision.name,
                 remedy="move it to 'blocks'",
             )  # fmt: skip
+        return template
+
+    def _shared(self, name: str, body: ModuleSyntax, when: Clause) -> Template:
+        """The block ``name``, resolved once however often it stands in the space."""
+        if any(isinstance(value, Computed) for value in self.bound.values()):  # which cannot be compared
+            return self.module(body, name, when)
+        # By their texts, as True equals 1.
+        bound = tuple(sorted((let, repr(value)) for let, value in self.bound.items()))
+        levels = tuple(self.open_blocks.count(block) for block in sorted(self.recursive))
+        key = (name, bound, levels)
+        if key not in self.known:
+            start = len(self.reached)
+            template = self.module(body, name, when)
+            uses = dict.fromkeys((index, clause[len(when) :]) for index, clause in self.reached[start:])
+            self.known[key] = template, list(uses)
+            return template
+        template, tails = self.known[key]
+        for index, tail in tails:
+            self.reach(index, when + tail)
         return template
 
     def _beyond_depth(self, syntax: ModuleSyntax) -> bool:
@@ -371,27 +355,8 @@ class _Resolver(ValueResolver):
             if isinstance(module, Reference) and module.name not in found:
                 found.add(module.name)
                 waiting.append(self.syntax.named[module.name])
-            waiting.extend(_parts(module))
+            waiting.extend(parts_of(module))
         return found
-
-
-def _parts(module: ModuleSyntax) -> tuple[ModuleSyntax, ...]:
-    match module:
-        case SequenceForm(items=items):
-            return items
-        case ChoiceForm(options=options):
-            return tuple(option for _, option in options)
-        case OptionalForm(body=body) | RepeatForm(body=body) | ResidualForm(body=body):
-            return (body,)
-        case ParallelForm(branches=branches):
-            return branches
-        case GraphForm(edges=edges, ops=ops):
-            unique = {id(edge): edge for _, _, edge in edges}
-            return (*unique.values(), *(op for op in ops if op is not None))
-        case StepsForm(op=op):
-            return (op,)
-        case _:
-            return ()
 
 
 def _consume(first: Overrides, unused: list[Overrides]) -> None:
@@ -399,14 +364,3 @@ def _consume(first: Overrides, unused: list[Overrides]) -> None:
     for name in list(first):
         if all(name not in rest for rest in unused):
             del first[name]
-
-
-def _item_places(items: Sequence[ModuleSyntax], place: str) -> list[str]:
-    """A readable place for each item of a list: its label, numbered where labels repeat."""
-    seen: Counter[str] = Counter()
-    places = []
-    for item in items:
-        label = label_of(item)
-        seen[label] += 1
-        places.append(join(place, label if seen[label] == 1 else f"{label}_{seen[label]}"))
-    return places

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
-from metanas.space._expression import ExpressionError, names_in
+from metanas.space._expression import ExpressionError, Name, names_in
 from metanas.space._ops import Parameter
 from metanas.space._order import Draft
+from metanas.space._parse_modules import label_of
 from metanas.space._problems import Problems, did_you_mean
 from metanas.space._syntax import (
     ChoiceForm,
     ChoiceValue,
     Constant,
     Formula,
+    ModuleSyntax,
     RangeValue,
     SpaceSyntax,
     Syntax,
@@ -58,11 +61,15 @@ class ValueResolver:
         self.syntax = syntax
         self.problems = problems
         self.drafts: list[Draft] = []
-        self.by_place: dict[tuple[int, str, tuple[Scalar, ...]], int] = {}
+        self.by_place: dict[tuple[int, str, str, tuple[Scalar, ...]], int] = {}
+        self.home = ""
+        """The shared block that is being resolved: a copy of it may stand at a place of the same name."""
         self.taken: set[str] = set()
         self.open_lets: list[str] = []
         self.bound: dict[str, Value] = {}
         """Values that the uses of blocks around the present place give to let names."""
+        self.reached: list[tuple[int, Clause]] = []
+        """What was reached, in order: a shared block that is met again reaches the same once more."""
         self.steps = 0
         self.checked: set[tuple[int, int]] = set()
         """Formulas, each with the parameter that it was checked for."""
@@ -75,7 +82,7 @@ class ValueResolver:
     def decide(self, syntax: Syntax, place: str, when: Clause, draft: Decision) -> int:
         """The decision of ``syntax`` at ``place``, active (also) when ``when`` holds."""
         # Where recursion ends early, one place may offer fewer options than another visit of it: another decision.
-        key = (id(syntax), place, tuple(draft.values) if isinstance(syntax, ChoiceForm) else ())
+        key = (id(syntax), self.home, place, tuple(draft.values) if isinstance(syntax, ChoiceForm) else ())
         index = self.by_place.get(key)
         if index is None:
             if len(self.drafts) >= MAX_DECISIONS:
@@ -86,8 +93,13 @@ class ValueResolver:
             self.taken.add(name)
             index = self.by_place[key] = len(self.drafts)
             self.drafts.append(Draft(replace(draft, name=name, part=self.part)))
-        self.drafts[index].clauses.add(when)
+        self.reach(index, when)
         return index
+
+    def reach(self, index: int, when: Clause) -> None:
+        """A place that uses decision ``index`` is reached when ``when`` holds."""
+        self.drafts[index].clauses.add(when)
+        self.reached.append((index, when))
 
     def step(self, syntax: Syntax) -> None:
         """Count a place that is visited."""
@@ -133,8 +145,12 @@ class ValueResolver:
                 raise TooLargeError(syntax, f"let values lead to each other at most {MAX_LETS} deep")
             self.step(syntax)
             self.open_lets.append(let)
+            home, self.home = self.home, ""
             names[name] = self.value(self.syntax.let[let], let, when)
+            self.home = home
             self.open_lets.pop()
+        if parameter is None and isinstance(syntax.expression, Name):
+            return names[syntax.expression.name]  # another name for the same value
         value = Computed(syntax.expression, names, whole=parameter is not None and parameter.kind == "int")
         if (id(syntax), id(parameter)) not in self.checked:
             self.checked.add((id(syntax), id(parameter)))
@@ -193,3 +209,14 @@ def _range(syntax: RangeValue, place: str) -> Decision:
         space = np.geomspace if syntax.log else np.linspace
         values = tuple(float(f"{v:.6g}") for v in space(syntax.low, syntax.high, FLOAT_LEVELS))
     return Decision(name=place, kind="float", values=values, log=syntax.log)
+
+
+def item_places(items: Sequence[ModuleSyntax], place: str) -> list[str]:
+    """A readable place for each item of a list: its label, numbered where labels repeat."""
+    seen: Counter[str] = Counter()
+    places = []
+    for item in items:
+        label = label_of(item)
+        seen[label] += 1
+        places.append(join(place, label if seen[label] == 1 else f"{label}_{seen[label]}"))
+    return places

@@ -98,6 +98,14 @@ class ChoiceForm(Syntax):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MatchForm(Syntax):
+    """``choice`` with ``by``: the option that a ``let`` value names."""
+
+    by: ValueSyntax
+    options: tuple[tuple[str, ModuleSyntax], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OptionalForm(Syntax):
     """``optional``: the body, or nothing."""
 
@@ -174,6 +182,7 @@ ModuleSyntax = (
     | Reference
     | SequenceForm
     | ChoiceForm
+    | MatchForm
     | OptionalForm
     | RepeatForm
     | ResidualForm
@@ -206,3 +215,23 @@ class SpaceSyntax:
     train: dict[str, ValueSyntax] = field(default_factory=dict)
     constraints: tuple[tuple[str, Mark, str], ...] = ()
     """Text, place and path."""
+
+
+def parts_of(module: ModuleSyntax) -> tuple[ModuleSyntax, ...]:
+    """The modules that a module is made of."""
+    match module:
+        case SequenceForm(items=items):
+            return items
+        case ChoiceForm(options=options) | MatchForm(options=options):
+            return tuple(option for _, option in options)
+        case OptionalForm(body=body) | RepeatForm(body=body) | ResidualForm(body=body):
+            return (body,)
+        case ParallelForm(branches=branches):
+            return branches
+        case GraphForm(edges=edges, ops=ops):
+            unique = {id(edge): edge for _, _, edge in edges}
+            return (*unique.values(), *(op for op in ops if op is not None))
+        case StepsForm(op=op):
+            return (op,)
+        case _:
+            return ()

@@ -212,7 +212,7 @@ class _Builder:
             if not isinstance(node, ScalarNode):
                 self._fail(node.mark, "a key must be a text", "a list or a mapping", "quote it")
             assert isinstance(node, ScalarNode)
-            text = _key_text(node.value)
+            text = key_text(node.value)
             self.stack[-1] = (parent, text, node.mark)
             return
         assert key_mark is not None
@@ -248,7 +248,7 @@ class _Builder:
         return str(text)
 
 
-def _key_text(value: Scalar | None) -> str:
+def key_text(value: Scalar | None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else str(value)

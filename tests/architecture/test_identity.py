@@ -239,3 +239,25 @@ def test_an_id_does_not_depend_on_what_was_asked_before_nor_on_the_process() -> 
     )
     assert other.stdout.strip() == str(together)
     assert all(len(name) == 16 for name in together)
+
+
+@pytest.mark.parametrize(
+    ("name", "networks"),
+    [
+        ("nasbench_macro", 3_969),  # Su et al. 2021, section 5: an identity may stand anywhere in its stage
+        ("nasbench_graph", 26_206),  # Qin et al. 2022, section 3.1
+    ],
+)
+def test_networks_of_the_literature(name: str, networks: int) -> None:
+    space = load_space(name)
+    ids = CanonicalIds(space)
+    rows = space.rows(60_000)  # those that meet the constraints
+    rows = rows[space.satisfies(rows)]
+    assert len({ids.of(row) for row in rows}) == networks
+
+
+def test_all_sizes_of_nats_bench_are_different_networks() -> None:
+    space = load_space("nats_bench_size")
+    ids = CanonicalIds(space)
+    rows = space.rows(8**5)[::16]
+    assert len({ids.of(row) for row in rows}) == len(rows)

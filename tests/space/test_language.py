@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metanas.architecture import Architecture
-from metanas.space import SearchSpace, builtin_spaces, load_space, parse_space_text
+from metanas.space import LanguageError, SearchSpace, builtin_spaces, load_space, parse_space_text
 
 BLOCKS = """
 blocks:
@@ -249,3 +249,92 @@ def test_shipped_spaces_load_and_say_what_they_are(name: str) -> None:
     assert space.source
     assert space.size
     assert space.size > 1000
+
+
+# --- choices by a let value
+
+
+BY = """
+space: s
+let:
+  norm: {choice: [batch, layer, none]}
+  wide: {choice: [false, true]}
+network:
+  - {conv: {out: {choice: [8, 16]}}}
+  - {choice: {batch: bn, layer: layer_norm, none: identity}, by: $norm}
+  - {choice: {"true": {conv: {kernel: {choice: [5, 7]}}}, other: relu}, by: $wide}
+  - {choice: {batch: bn, other: relu}, by: $norm}
+  - head
+"""
+
+
+def test_a_choice_by_a_let_value_makes_no_decision_of_its_own() -> None:
+    space = parse_space_text(BY)
+    assert [d.name for d in space.decisions] == ["conv.out", "norm", "wide", "match_2.true.kernel"]
+    assert space.size == 2 * 3 * (1 + 2)
+    row = space.to_row({"conv.out": 8, "norm": "layer", "wide": False})
+    ops = [node.op for node in Architecture(space, tuple(row.tolist())).graph.nodes]
+    assert ops == ["input", "conv", "layer_norm", "relu", "relu", "head"]
+    row = space.to_row({"conv.out": 8, "norm": "batch", "wide": True, "match_2.true.kernel": 7})
+    ops = [node.op for node in Architecture(space, tuple(row.tolist())).graph.nodes]
+    assert ops == ["input", "conv", "bn", "conv", "bn", "head"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'by: $norm}\n  - {choice: {"true',
+            'by: $nrm}\n  - {choice: {"true',
+            ["no let value has the name '$nrm'", "norm"],
+        ),
+        ("layer: layer_norm", "layr: layer_norm", ["'layr'", "did you mean 'layer'"]),
+        ("layer: layer_norm, ", "", ["every value of 'by' has an option", "none for layer", "'other'"]),
+        ("by: $wide", 'by: "not $wide"', ["'by' is a let value"]),
+        ("by: $wide", "by: $wide, prior: [1, 2]", ["has no prior of its own"]),
+    ],
+)
+def test_a_choice_by_a_let_value_that_is_wrong(old: str, new: str, words: list[str]) -> None:
+    assert old in BY
+    with pytest.raises(LanguageError) as caught:
+        parse_space_text(BY.replace(old, new))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_by_a_let_value_without_a_decision_is_that_option() -> None:
+    space = parse_space_text(BY.replace("{choice: [batch, layer, none]}", "layer"))
+    assert [d.name for d in space.decisions] == ["conv.out", "wide", "match_2.true.kernel"]
+
+
+def test_a_new_copy_may_have_let_values_of_its_own() -> None:
+    text = """
+space: s
+let: {channels: 8}
+blocks: {b: {conv: {out: $channels, kernel: {choice: [3, 5]}}}}
+network: [{new: {b: {channels: 16}}}, {new: {b: {channels: 32}}}, b, b, head]
+"""
+    space = parse_space_text(text)
+    assert space.size == 8
+    nodes = Architecture(space, tuple(space.rows(8)[0].tolist())).graph.nodes
+    assert [node.parameters["out"] for node in nodes if node.op == "conv"] == [16, 32, 8, 8]
+
+
+def test_blocks_that_are_met_again_keep_the_conditions_of_each_place() -> None:
+    text = """
+space: s
+let: {channels: 8}
+blocks:
+  inner: {conv: {out: $channels, kernel: {choice: [3, 5]}}}
+  outer: [inner, {optional: relu}]
+network:
+  - choice: {a: [inner, inner], b: outer, c: relu, d: {outer: {channels: 16}}}
+  - head
+"""
+    space = parse_space_text(text)
+    rows = space.rows(100)
+    active = {row[0]: [d.name for d, v in zip(space.decisions, row, strict=True) if v >= 0] for row in rows.tolist()}
+    assert [sorted(active[k]) for k in range(4)] == [
+        ["choice", "inner.kernel"], ["choice", "inner.kernel", "outer.optional"], ["choice"],
+        ["choice", "inner.kernel", "outer.optional"],
+    ]  # fmt: skip
+    assert space.size == 2 + 4 + 1 + 4

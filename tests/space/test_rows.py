@@ -64,8 +64,10 @@ def test_a_mutation_changes_one_decision(space: SearchSpace) -> None:
     mutants = space.mutate(rows, rng(1))
     both = (rows >= 0) & (mutants >= 0)
     assert (((rows != mutants) & both).sum(axis=1) == 1).all()
-    # Every decision has its turn.
-    assert ((rows != mutants) & both).any(axis=0).sum() == both.any(axis=0).sum()
+    # Every decision has its turn, if it is active often enough.
+    often = both.sum(axis=0) > 200
+    assert often.any()
+    assert ((rows != mutants) & both).any(axis=0)[often].all()
 
 
 def test_a_mutation_draws_evenly_among_the_other_values() -> None:
