@@ -58,7 +58,8 @@ def draw_architecture(
     """
     network = architecture.graph
     shapes: Mapping[int, str] = {}
-    if input_shape is not None and outputs is not None and network.output is not None:
+    symbols = any(node.op == "symbol" for node in network.nodes)  # which no network is built of
+    if input_shape is not None and outputs is not None and network.output is not None and not symbols:
         shapes = _shapes(architecture, input_shape, outputs, vocabulary)
     pieces = [_node(network.nodes[0], shapes.get(0, ""))]
     if network.output is None:
