@@ -1,6 +1,7 @@
 """One network as data: a row of decisions, its graph, identity, shapes and costs. Free of torch."""
 
 from metanas.architecture._architecture import Architecture, Measures, broken_constraint
+from metanas.architecture._count_networks import NetworkCount, count_networks, estimate_networks
 from metanas.architecture._graph import OpGraph, OpNode
 from metanas.architecture._identity import CanonicalIds
 from metanas.architecture._layers import Layer, LayerGraph, Module, Modules
@@ -17,10 +18,13 @@ __all__ = [
     "Measures",
     "Module",
     "Modules",
+    "NetworkCount",
     "OpGraph",
     "OpNode",
     "Shape",
     "ShapeError",
     "broken_constraint",
+    "count_networks",
+    "estimate_networks",
     "lower",
 ]

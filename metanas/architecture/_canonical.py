@@ -38,6 +38,9 @@ class Instances(NamedTuple):
 
 def summed(parts: Sequence[Multiset]) -> Multiset:
     """The sum of multisets."""
+    if len(parts) == 2 and len(parts[0]) == len(parts[1]) == 1:  # the commonest case, by far
+        (a, m), (b, n) = parts[0][0], parts[1][0]
+        return ((a, m + n),) if a == b else ((a, m), (b, n)) if a < b else ((b, n), (a, m))
     total: dict[int, int] = {}
     for part in parts:
         for source, count in part:
@@ -119,13 +122,13 @@ def _piece(graph: Instances, start: int, end: int, before: Multiset, after: Mult
 
 def canonical_name(piece: Instances) -> str:
     """A text that is equal for isomorphic pieces and no others."""
-    ranks = _ranks_from_input(piece)
+    ranks = ranks_from_input(piece)
     if max(ranks) == len(ranks) - 1:
         return _text(piece, ranks)
     return _Search(piece).name(ranks)
 
 
-def _ranks_from_input(piece: Instances) -> list[int]:
+def ranks_from_input(piece: Instances) -> list[int]:
     """A rank for each instance, the same for those that agree in label, uses in the output, and ranks of what they read.
 
     Longest distance from the input comes first, so that what an instance reads has its rank before.
@@ -145,7 +148,7 @@ def _ranks_from_input(piece: Instances) -> list[int]:
             ranks[level[0]] = used
             used += 1
             continue
-        keys = [(piece.labels[v], result.get(v, 0), _all_renamed(piece.ports[v], ranks)) for v in level]
+        keys = [(piece.labels[v], result.get(v, 0), all_renamed(piece.ports[v], ranks)) for v in level]
         rank_of = {key: used + k for k, key in enumerate(sorted(set(keys)))}
         for v, key in zip(level, keys, strict=True):
             ranks[v] = rank_of[key]
@@ -153,26 +156,26 @@ def _ranks_from_input(piece: Instances) -> list[int]:
     return ranks
 
 
-def _renamed(port: Multiset, names: Sequence[int]) -> Multiset:
+def renamed(port: Multiset, names: Sequence[int]) -> Multiset:
     """The port with the name (a number or a colour) of each source in its place."""
     if len(port) == 1:
         return ((names[port[0][0]], port[0][1]),)
     return tuple(sorted([(names[source], count) for source, count in port]))
 
 
-def _all_renamed(ports: tuple[Multiset, ...], names: Sequence[int]) -> tuple[Multiset, ...]:
+def all_renamed(ports: tuple[Multiset, ...], names: Sequence[int]) -> tuple[Multiset, ...]:
     """All ports renamed, in an order that depends on the names alone."""
     if len(ports) == 1:
-        return (_renamed(ports[0], names),)
-    return tuple(sorted([_renamed(port, names) for port in ports]))
+        return (renamed(ports[0], names),)
+    return tuple(sorted([renamed(port, names) for port in ports]))
 
 
 def _text(piece: Instances, position: Sequence[int]) -> str:
     """The piece with its instances renumbered; ``position`` holds the new number of each."""
     body: list[Any] = [None] * len(position)
     for v, place in enumerate(position):
-        body[place] = piece.labels[v], _all_renamed(piece.ports[v], position)
-    return repr((body, _renamed(piece.output, position)))
+        body[place] = piece.labels[v], all_renamed(piece.ports[v], position)
+    return repr((body, renamed(piece.output, position)))
 
 
 class _Search:
@@ -219,7 +222,7 @@ class _Search:
         """Colours that agree only where label and surroundings do, to any distance."""
         colours = _ranked(signature)
         while True:
-            ports = [[_renamed(port, colours) for port in ports] for ports in self.piece.ports]
+            ports = [[renamed(port, colours) for port in ports] for ports in self.piece.ports]
             around = (tuple(sorted([(colours[u], ports[u][k], c) for u, k, c in users])) for users in self.users)
             new = _ranked([(c, tuple(sorted(p)), a) for c, p, a in zip(colours, ports, around, strict=True)])
             if max(new) == max(colours):
@@ -233,7 +236,7 @@ class _Search:
         swap = list(range(len(self.piece.labels)))
         swap[a], swap[b] = b, a
         users = {user for user, _, _ in (*self.users[a], *self.users[b])}
-        return all(_all_renamed(self.piece.ports[user], swap) == self.piece.ports[user] for user in users)
+        return all(all_renamed(self.piece.ports[user], swap) == self.piece.ports[user] for user in users)
 
 
 def _ranked(signature: Sequence[Any]) -> list[int]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import networkx as nx
-import numpy as np
-import numpy.typing as npt
 
 from metanas.space import (
     Branches,
@@ -67,7 +65,7 @@ class OpGraph:
         return graph
 
 
-def expand(template: Template, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> OpGraph:
+def expand(template: Template, row: Sequence[int], choices: Choices) -> OpGraph:
     """The graph of a template under a row and its values."""
     expansion = _Expansion(row, choices)
     output = expansion.value(template, INPUT)
@@ -80,7 +78,7 @@ V = TypeVar("V")
 class Walk(ABC, Generic[V]):
     """What a template means under a row, whatever a value is; None is the value where nothing arrives."""
 
-    def __init__(self, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> None:
+    def __init__(self, row: Sequence[int], choices: Choices) -> None:
         self.row = row
         self.choices = choices
         self._before: V | None = None
@@ -91,28 +89,29 @@ class Walk(ABC, Generic[V]):
         """The result of an op (no identity, no ``none``)."""
 
     @abstractmethod
-    def merge(self, kind: str, values: Sequence[V], site: str) -> V:
-        """The result of merging two values or more."""
+    def merge(self, kind: str, values: Sequence[V], place: Branches | Cell, node: str) -> V:
+        """The result of merging two values or more; ``node`` is the name of a cell's node."""
 
     def value(self, template: Template, x: V | None) -> V | None:
         """The result of a template that reads ``x``."""
         if x is None:
             return None
+        # Tests of the class, the commonest first: a match statement costs twice as much, and ids are made in millions.
         while isinstance(template, Switch):
-            template = template.options[int(self.row[template.decision])]
-        match template:
-            case OpSite():
-                if template.name == "none":
-                    return None
-                return x if template.name == "identity" and not self._strided(template) else self.op(template, x)
-            case Chain(items=items):
-                return self._series(items, x)
-            case Copies():
-                return self._series(chosen_copies(template, self.choices), x)
-            case Branches(branches=branches, merge=merge, site=site):
-                return self._merged(merge, [self.value(branch, x) for branch in branches], site)
-            case Cell():
-                return self._cell(template, x)
+            template = template.options[self.row[template.decision]]
+        if isinstance(template, OpSite):
+            name = template.name
+            if name == "none":
+                return None
+            return x if name == "identity" and not self._strided(template) else self.op(template, x)
+        if isinstance(template, Chain):
+            return self._series(template.items, x)
+        if isinstance(template, Copies):
+            return self._series(chosen_copies(template, self.choices), x)
+        if isinstance(template, Branches):
+            arriving = [self.value(branch, x) for branch in template.branches]
+            return self._merged(template.merge, arriving, template, "")
+        return self._cell(template, x)
 
     def _series(self, items: Sequence[Template], x: V | None) -> V | None:
         for item in items:
@@ -130,26 +129,26 @@ class Walk(ABC, Generic[V]):
             self._before = x if template.hands_on is None else self.value(template.hands_on, x)
         if template.each_input:
             states = [self.value(part, state) for part, state in zip(template.each_input, states, strict=True)]
+        value, row = self.value, self.row
         for node in template.nodes:
             arriving = []
             for edge in node.edges:
-                source, module = edge.chosen(self.row)
-                arriving.append(self.value(module, states[source]))
-            site = f"{template.site}.{node.name}" if template.site else f"node_{node.name}"
-            state = self._merged(node.merge, arriving, site)
+                index = 0 if edge.pick is None else row[edge.pick]
+                arriving.append(value(edge.modules[index], states[edge.sources[index]]))
+            state = self._merged(node.merge, arriving, template, node.name)
             states.append(state if node.op is None else self.value(node.op, state))
         return states[-1]
 
-    def _merged(self, kind: str, values: Sequence[V | None], site: str) -> V | None:
+    def _merged(self, kind: str, values: Sequence[V | None], place: Branches | Cell, node: str) -> V | None:
         present = [value for value in values if value is not None]
         if len(present) > 1:
-            return self.merge(kind, present, site)
+            return self.merge(kind, present, place, node)
         # A residual without its body, or without its input, is no residual.
         return present[0] if present else None
 
 
 class _Expansion(Walk[int]):
-    def __init__(self, row: Sequence[int] | npt.NDArray[np.int64], choices: Choices) -> None:
+    def __init__(self, row: Sequence[int], choices: Choices) -> None:
         super().__init__(row, choices)
         self.nodes: list[OpNode] = [OpNode("input", site="input")]
 
@@ -157,7 +156,10 @@ class _Expansion(Walk[int]):
         self.nodes.append(OpNode(template.name, parameters_of(template, self.choices), (x,), template.site))
         return len(self.nodes) - 1
 
-    def merge(self, kind: str, values: Sequence[int], site: str) -> int:
+    def merge(self, kind: str, values: Sequence[int], place: Branches | Cell, node: str) -> int:
+        site = place.site
+        if node:
+            site = f"{site}.{node}" if site else f"node_{node}"
         self.nodes.append(OpNode(kind, {}, tuple(values), site))
         return len(self.nodes) - 1
 

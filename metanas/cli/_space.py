@@ -12,7 +12,6 @@ import click
 if TYPE_CHECKING:
     from metanas.space import SearchSpace
 
-_ENUMERABLE = 1_000_000
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 _SPACE = click.argument("space_name", metavar="SPACE")
 
@@ -119,36 +118,47 @@ def sample(space_name: str, number: int, seed: int, as_json: bool) -> None:
 
 @space.command()
 @_SPACE
-@click.option("--networks", is_flag=True, help="Count different networks too, by enumerating them.")
+@click.option(
+    "--networks", is_flag=True, help="Count different networks too; estimate them where that is out of reach."
+)
 @_JSON
 def count(space_name: str, networks: bool, as_json: bool) -> None:
     """Count the architectures: rows of the table of decisions, and, with --networks, different networks."""
     loaded = _load(space_name)
-    counts: dict[str, int | None] = {"rows": loaded.size}
+    counts: dict[str, Any] = {"rows": loaded.size}
     if networks:
-        counts["networks"] = _count_networks(loaded)
+        counts |= _networks(loaded)
     if as_json:
         click.echo(json.dumps({"space": loaded.name, **counts}))
         return
-    for name, value in counts.items():
-        click.echo(f"{name}: {'too many to count' if value is None else f'{value:,}'}")
+    click.echo(f"rows: {_size(loaded)}")
+    if networks and counts["networks"] is not None:
+        click.echo(f"networks: {counts['networks']:,}")
+    elif networks and (estimate := counts.get("networks_estimate")) is not None:
+        low, high = counts["networks_interval"]
+        click.echo(f"networks: about {estimate:.3g}, between {low:.3g} and {high:.3g} (95 %)")
+    elif networks:
+        click.echo("networks: too many to count")
 
 
-def _count_networks(space: SearchSpace) -> int:
+def _networks(space: SearchSpace) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import track
 
-    from metanas.architecture import CanonicalIds
+    from metanas._rng import generator
+    from metanas.architecture import count_networks
 
-    ids = CanonicalIds(space)
-    rows = space.rows(_ENUMERABLE)
     console = Console(stderr=True)
-    return len(
-        {
-            ids.of(row)
-            for row in track(rows, "naming networks", console=console, transient=True, disable=not console.is_terminal)
-        }
+    count = count_networks(
+        space,
+        generator(0, "count"),
+        track=lambda rows: track(
+            rows, "naming networks", console=console, transient=True, disable=not console.is_terminal
+        ),
     )
+    if count is None or count.exact is not None:
+        return {"networks": None if count is None else count.exact}
+    return {"networks": None, "networks_estimate": count.estimate, "networks_interval": list(count.interval)}
 
 
 @space.command()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -177,8 +178,10 @@ class SearchSpace:
         rows = self.complete(rows, rng)
         return rows[self.satisfies(rows)]
 
-    def rows(self, limit: int) -> Rows:
+    def rows(self, limit: int, *, only: Mapping[int, Sequence[int]] = MappingProxyType({})) -> Rows:
         """Every row, in lexicographic order of the table, constraints on decisions met.
+
+        ``only`` says which value indices, in order, some columns may have.
 
         Raises
         ------
@@ -188,17 +191,21 @@ class SearchSpace:
         """
         rows = np.full((1, len(self.decisions)), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
+            values = np.asarray(only.get(column, range(decision.size)), dtype=np.int64)
             active = self.is_active(rows, column)
-            if len(rows) + int(active.sum()) * (decision.size - 1) > 4 * limit:
+            if len(rows) + int(active.sum()) * (len(values) - 1) > 4 * limit:
                 raise MetanasError(
                     f"this enumerates at most {limit:,} architectures", found=f"space {self.name} has more"
                 )
-            repeats = np.where(active, decision.size, 1)
+            repeats = np.where(active, len(values), 1)
             start = np.repeat(np.cumsum(repeats) - repeats, repeats)
             offset = np.arange(int(repeats.sum())) - start
             active = np.repeat(active, repeats)
             rows = np.repeat(rows, repeats, axis=0)
-            rows[:, column] = np.where(active, offset, -1)
+            rows[:, column] = np.where(active, values[offset], -1)
+            for edges in self.limits:
+                if column in edges.columns:
+                    rows = rows[edges.holds(rows)]
         rows = rows[self.satisfies(rows)]
         if len(rows) > limit:
             raise MetanasError(f"this enumerates at most {limit:,} architectures", found=f"{len(rows):,}")
