@@ -74,6 +74,11 @@ class _Progress(Listener):
             f"Searching {what}{limit} with {workers} {'worker' if workers == 1 else 'workers'}{again}. Run folder: {folder}"
         )
 
+    def constrained(self, plain_share: float, share: float) -> None:
+        plain = f"{plain_share:.0%}" if plain_share >= 0.01 else "fewer than 1 in 100"
+        steered = f"; of those proposed at random, {share:.0%} do" if share > plain_share else ""
+        self.say(f"The constraints hold for {plain} of the networks of the space{steered}.")
+
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         self.best = best
         if record.duplicate_of is None:

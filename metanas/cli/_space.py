@@ -1,4 +1,4 @@
-"""``metanas space``: validate, show, sample, count, draw."""
+"""``metanas space``: validate, show, sample, count, profile, draw."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from metanas.space import SearchSpace
+    from metanas.study import SpaceProfile
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 _SPACE = click.argument("space_name", metavar="SPACE")
@@ -159,6 +160,54 @@ def _networks(space: SearchSpace) -> dict[str, Any]:
     if count is None or count.exact is not None:
         return {"networks": None if count is None else count.exact}
     return {"networks": None, "networks_estimate": count.estimate, "networks_interval": list(count.interval)}
+
+
+@space.command()
+@_SPACE
+@click.option("--data", required=True, help="The data set that the networks are for: a built-in name or a path.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random networks.")
+@click.option("--allow-python", is_flag=True, help="Let the file name modules of yours, and import them.")
+@_JSON
+def profile(space_name: str, data: str, seed: int, allow_python: bool, as_json: bool) -> None:
+    """Say what the networks of a space cost for a data set, and which share of them meets the constraints."""
+    from rich.console import Console
+
+    from metanas.data import load_dataset
+    from metanas.space import load_space
+    from metanas.study import profile_space
+
+    loaded = load_space(space_name, allow_python=allow_python)
+    dataset = load_dataset(data, base=Path())
+    with Console(stderr=True).status("") as status:
+        found = profile_space(loaded, dataset, seed=seed, allow_python=allow_python, told=status.update)
+    if as_json:
+        about = {"space": loaded.name, "data": dataset.name, "rows": loaded.size}
+        click.echo(json.dumps(about | found.to_json(), indent=2))
+    else:
+        click.echo(f"{loaded.name} on {dataset.name}: {_size(loaded)} rows")
+        click.echo(_profile_text(found))
+
+
+def _profile_text(found: SpaceProfile) -> str:
+    lines = [f"{'':16}{'smallest':>16}{'median':>16}{'largest':>16}"]
+    for name, values in found.measures.items():
+        lines.append(f"{name:16}" + "".join(f"{value:16,.0f}" for value in values))
+    steps = "".join(f"{seconds * 1000:13,.1f} ms" for _, seconds in found.steps.values())
+    lines += [f"{'training step':16}{steps}", ""]
+    if found.built < 1:
+        lines.append(f"{found.built:.0%} of {found.sampled} random networks can be built for the data.")
+    if found.constraints:
+        lines.append(f"Of {found.sampled} random networks")
+        lines += [f"  {share:6.1%} meet {text}" for text, share in found.constraints.items()]
+        if len(found.constraints) > 1:
+            lines.append(f"  {found.all_constraints:6.1%} meet all")
+        if found.steered > found.all_constraints:
+            lines.append(f"  {found.steered:6.1%} of those that a search proposes at random meet all")
+        elif not found.all_constraints:
+            lines.append("No network that meets all was found: a search would refuse to start. Relax them.")
+    idle = ", ".join(found.idle) if found.idle else "none"
+    lines.append(f"Decisions that never matter: {idle}")
+    return "\n".join(lines)
 
 
 @space.command()

@@ -3,6 +3,19 @@
 from metanas.controller._evolution import Evolution
 from metanas.controller._local import LocalSearch
 from metanas.controller._random import RandomSearch
-from metanas.controller._strategy import Observation, Proposal, Strategy, rank_observations
+from metanas.controller._steering import Steering
+from metanas.controller._strategy import ENUMERABLE, Accept, Observation, Proposal, Sampler, Strategy, rank_observations
 
-__all__ = ["Evolution", "LocalSearch", "Observation", "Proposal", "RandomSearch", "Strategy", "rank_observations"]
+__all__ = [
+    "ENUMERABLE",
+    "Accept",
+    "Evolution",
+    "LocalSearch",
+    "Observation",
+    "Proposal",
+    "RandomSearch",
+    "Sampler",
+    "Steering",
+    "Strategy",
+    "rank_observations",
+]

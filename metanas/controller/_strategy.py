@@ -5,17 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from metanas.space import SearchSpace
+from metanas.space import Rows, SearchSpace
 from metanas.trial import pareto_front
 
 Row = npt.NDArray[np.int64]
 Accept = Callable[[Row], bool]
 """Whether a row may be proposed: it can be built, meets the constraints, and no equal network was proposed before."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """An :data:`Accept` that knows where acceptable rows are."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """``n`` random rows ``(n, n_decisions)``, many of which it is likely to accept."""
+
 
 ENUMERABLE = 20_000
 """Spaces of at most this many rows are searched to the last architecture."""
@@ -64,7 +73,8 @@ class Strategy(ABC):
 
 def random_proposal(space: SearchSpace, accept: Accept, rng: np.random.Generator) -> Proposal | None:
     """A random row that ``accept`` takes, each decision drawn by its prior; a small space is searched to the end."""
-    for rows in (space.sample(min(_TRIES, 8 * 2**k), rng) for k in range(7)):
+    sample = accept.sample if isinstance(accept, Sampler) else space.sample
+    for rows in (sample(min(_TRIES, 8 * 2**k), rng) for k in range(7)):
         for row in rows:
             if accept(row):
                 return Proposal(row, "random")

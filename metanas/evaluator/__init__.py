@@ -8,6 +8,7 @@ from metanas.evaluator._costs import COSTS
 from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_problem
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
+from metanas.evaluator._step import step_seconds
 
 __all__ = [
     "COSTS",
@@ -21,4 +22,5 @@ __all__ = [
     "build_evaluator",
     "metric_problem",
     "recipe_problems",
+    "step_seconds",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -122,6 +124,36 @@ class TrainingEvaluator:
             message=outcome.message,
             remedy=outcome.remedy,
         )
+
+    def step_seconds(self, architecture: Architecture, *, steps: int, threads: int) -> float:
+        """Median wall time of ``steps`` training steps of a full batch on ``threads`` threads, after one to warm up.
+
+        Raises ShapeError where the network cannot be built.
+        """
+        recipe = Recipe.from_mapping(architecture.recipe, allow_python=self.allow_python)
+        modules = user_modules if self.allow_python else None
+        layers = architecture.layers(
+            self.preparation.input_shape, self.dataset.n_outputs, self.preparation.vocabulary, modules=modules
+        )
+        inputs, targets = self._data(Purpose.SEARCH).train
+        batch = recipe.batch_for(len(targets))
+        ends = [time.perf_counter()]
+
+        def report(epoch: int, metrics: dict[str, float]) -> None:
+            ends.append(time.perf_counter())
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            # An epoch of one batch is one step.
+            train(
+                build_network(layers, seed=0), (inputs[:batch], targets[:batch]), None, recipe=recipe, epochs=steps + 1,
+                task=self.dataset.task, metrics=(), device=self.device, seed=0, report=report,
+                target_scale=self._target_scale, allow_python=self.allow_python,
+            )  # fmt: skip
+        finally:
+            torch.set_num_threads(before)
+        return float(statistics.median(np.diff(ends)[1:])) if len(ends) > 2 else float("nan")
 
     def _train(self, network: Network, job: Job, recipe: Recipe, report: Send) -> TrainingOutcome:
         started = time.perf_counter()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +42,18 @@ class Constraint:
     where: str
     """File, line and column."""
 
-    def holds(self, rows: npt.NDArray[np.int64], table: Sequence[Decision]) -> npt.NDArray[np.bool_]:
-        """Which rows ``(n, n_decisions)`` satisfy it; for constraints on decisions alone.
+    def holds(
+        self,
+        rows: npt.NDArray[np.int64],
+        table: Sequence[Decision],
+        measures: Mapping[str, npt.NDArray[np.float64]] = MappingProxyType({}),
+    ) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` satisfy it, given the measures that it names, ``(n,)`` each.
 
         A constraint holds where a decision that it names is inactive: it speaks of something that is not there.
         """
         active = np.ones(len(rows), dtype=bool)
-        columns = {}
+        columns: dict[str, npt.NDArray[Any]] = {name: measures[name] for name in self.measures}
         for name, column in self.decisions.items():
             active &= rows[:, column] >= 0
             values = table[column].values

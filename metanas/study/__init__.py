@@ -6,6 +6,7 @@ The only package that imports Optuna.
 from metanas.study._folder import Lease, RunFolder, environment
 from metanas.study._listener import Listener
 from metanas.study._loop import Ending, Search, read_final
+from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile
 from metanas.study._run_reader import parse_run_text, read_run_file
@@ -23,11 +24,13 @@ __all__ = [
     "RunFolder",
     "Search",
     "SearchResult",
+    "SpaceProfile",
     "Trials",
     "create_run",
     "environment",
     "parse_run_text",
     "plan",
+    "profile_space",
     "read_final",
     "read_run",
     "read_run_file",

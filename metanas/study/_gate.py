@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from metanas._rng import generator
 from metanas.architecture import Architecture, CanonicalIds, Measures, Modules, Shape, ShapeError, broken_constraint
+from metanas.controller import Steering
 from metanas.errors import ConstraintError, MetanasError
 from metanas.evaluator import Recipe
-from metanas.space import OpSite, SearchSpace, templates_in
+from metanas.space import OpSite, Rows, SearchSpace, templates_in
 
 Row = npt.NDArray[np.int64]
 
@@ -33,6 +37,29 @@ class Gate:
         self._last_shape_error: ShapeError | None = None
         self._least: dict[str, float] = {}
         self._passed = 0
+
+    @cached_property
+    def steering(self) -> Steering:
+        """What draws rows that are likely to meet the constraints. The same in every session of a run."""
+        return Steering.learn(self.space, self._known_measures, generator(0, "steering"))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """``n`` random rows ``(n, n_decisions)``, steered towards those that meet the constraints on measures."""
+        if not any(constraint.measures for constraint in self.space.constraints):
+            return self.space.sample(n, rng)
+        return self.steering.sample(n, rng)
+
+    def _known_measures(self, row: Row) -> dict[str, float] | None:
+        try:
+            measures = self.measures(row).to_json()
+        except ShapeError:
+            return None
+        self._note(measures)
+        return measures
+
+    def _note(self, measures: Mapping[str, float]) -> None:
+        for name, value in measures.items():
+            self._least[name] = min(value, self._least.get(name, value))
 
     def canonical_id(self, row: Row) -> str:
         """The id of the row's network."""
@@ -66,8 +93,7 @@ class Gate:
         except ShapeError as error:
             self._last_shape_error = error
             return "no network can be built"
-        for name, value in measures.to_json().items():
-            self._least[name] = min(value, self._least.get(name, value))
+        self._note(measures.to_json())
         broken = broken_constraint(self.space, Architecture(self.space, tuple(int(v) for v in row)), measures)
         return broken.text if broken else ""
 

@@ -16,6 +16,9 @@ class Listener:
     def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
         """The search begins or goes on, with ``known`` evaluations done before."""
 
+    def constrained(self, plain_share: float, share: float) -> None:
+        """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
+
     def trial_started(self, record: TrialRecord, worker: str) -> None:
         """A worker has begun a trial."""
 

@@ -106,6 +106,9 @@ class Search:
             folder=self.folder.path, trials=self.limits.trials, time=self.run_file.time, workers=self.engine.capacity,
             known=self._evaluated(),
         )  # fmt: skip
+        if any(constraint.measures for constraint in self.gate.space.constraints):
+            steering = self.gate.steering
+            self.listener.constrained(steering.plain_share, steering.share)
         self.log.write("session_began", known=self._evaluated(), workers=self.engine.capacity)
         ending: Ending | None = None
         drained = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from metanas._rng import derive_seed, generator
 from metanas.controller import Observation, Strategy
+from metanas.space import Rows
 from metanas.study._gate import Gate
 from metanas.study._strategies import STRATEGIES, make_sampler
 from metanas.study._trials import Trials
@@ -59,18 +60,9 @@ class _StrategyProposer(Proposer):
 
     def next(self) -> TrialRecord | None:
         known = {record.canonical_id for record in self.trials.records.values()}
-        refused: set[bytes] = set()
-
-        def accept(row: Row) -> bool:
-            key = row.tobytes()
-            if key in refused or self.gate.canonical_id(row) in known or self.gate.refusal(row):
-                refused.add(key)
-                return False
-            return True
-
         number = max(self.trials.records, default=-1) + 1
         proposal = self.strategy.propose(
-            self.trials.space, self._observations(), accept, generator(self.seed, "proposal", number)
+            self.trials.space, self._observations(), _New(self.gate, known), generator(self.seed, "proposal", number)
         )
         if proposal is None:
             return None
@@ -89,6 +81,25 @@ class _StrategyProposer(Proposer):
             pending = record.status is None
             observations.append(Observation(number=number, row=self._rows[number], losses=losses, pending=pending))
         return observations
+
+
+class _New:
+    """Accepts rows whose network is not among ``known`` and passes the gate."""
+
+    def __init__(self, gate: Gate, known: Set[str]) -> None:
+        self.gate = gate
+        self.known = known
+        self._refused: set[bytes] = set()
+
+    def __call__(self, row: Row) -> bool:
+        key = row.tobytes()
+        if key in self._refused or self.gate.canonical_id(row) in self.known or self.gate.refusal(row):
+            self._refused.add(key)
+            return False
+        return True
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        return self.gate.sample(n, rng)
 
 
 class _SamplerProposer(Proposer):

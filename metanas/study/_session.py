@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from metanas._rng import generator
-from metanas.controller import RandomSearch
+from metanas.controller import ENUMERABLE
 from metanas.data import BUILTIN_NAMES, Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError, StudyError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems
@@ -47,6 +47,8 @@ class Plan:
     splits: Splits
     preparation: Preparation
     objectives: tuple[Objective, ...]
+    gate: Gate
+    """What may be proposed."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -95,11 +97,12 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         )  # fmt: skip
     splits = split(dataset, seed=run.seed)
     preparation = fit_preparation(dataset, splits.train)
-    _check_some_network(space, preparation, dataset, samples=len(splits.train))
+    gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))
+    _check_some_network(gate)
     if run.strategy not in STRATEGIES:
         make_sampler(run.strategy, run.strategy_options, space, 0)
     return Plan(
-        run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives
+        run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives, gate=gate,
     )  # fmt: skip
 
 
@@ -131,12 +134,19 @@ def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
         raise MetanasError("\n".join(str(problem) for problem in problems.values()))
 
 
-def _check_some_network(space: SearchSpace, preparation: Preparation, dataset: Dataset, *, samples: int) -> None:
+def _check_some_network(gate: Gate) -> None:
     """Some network of the space can be built for the data and meets the constraints."""
-    gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=samples)
-    found = RandomSearch().propose(space, [], lambda row: not gate.refusal(row), generator(0, "some network"))
-    if found is None and (error := gate.explain_nothing_left()):
-        raise error
+    rng = generator(0, "some network")
+    for rows in (gate.sample(8 * 4**k, rng) for k in range(4)):
+        if any(not gate.refusal(row) for row in rows):
+            return
+    # A small space is looked through.
+    small = gate.space.size is not None and gate.space.size <= ENUMERABLE
+    if small and any(not gate.refusal(row) for row in gate.space.rows(ENUMERABLE)):
+        return
+    error = gate.explain_nothing_left()
+    assert error is not None
+    raise error
 
 
 # --- the run folder
@@ -267,13 +277,7 @@ def run_session(
         _same_data(folder, planned)
         name = folder.read_info().get("study", study_name(folder))
         trials = Trials(open_storage(folder.journal, storage or run.storage), name, planned.space, planned.objectives)
-        gate = Gate(
-            planned.space,
-            planned.preparation.input_shape,
-            planned.dataset.n_outputs,
-            planned.preparation.vocabulary,
-            samples=len(planned.splits.train),
-        )
+        gate = planned.gate
         proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
         if sets:  # not before all of it was accepted
             write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))

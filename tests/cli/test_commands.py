@@ -229,3 +229,22 @@ def test_space_draw(command: Command, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "<svg" in (tmp_path / "mlp.svg").read_text()
     assert command("space", "draw", "mlp", "-o", "a.png", *more)[:2] == (0, "a.png\n")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_space_profile(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(
+        "space: small\ninput: table\nnetwork: [{dense: {units: {choice: [4, 8]}}}, head]\n"
+        "constraints: ['params <= 60', 'params <= 5']\n"
+    )
+    code, out, _ = command("space", "profile", str(file), "--data", "iris")
+    assert code == 0
+    assert out.startswith("small on iris: 2 rows\n")
+    assert "training step" in out
+    assert "a search would refuse to start" in out
+    found = json.loads(command("space", "profile", str(file), "--data", "iris", "--json")[1])
+    params = found["measures"]["params"]
+    assert (params["smallest"], params["largest"]) == (35, 67)
+    assert params["median"] in (35, 51, 67)
+    assert found["constraints"]["params <= 5"] == 0
+    assert set(found["training_step"]) == {"smallest", "median", "largest"}

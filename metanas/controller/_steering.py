@@ -1,0 +1,203 @@
+"""Random rows that are likely to meet constraints on measures, where few rows of a space do.
+
+Parameters, FLOPs and memory are sums over layers, and nearly a product of what each decision does to them. So their
+logarithms are regressed on the one-hot row (ridge regression), and of many random rows those are kept that are
+predicted to meet the constraints: they follow the same distribution as rows drawn and refused one by one, at the price
+of few measurements. Each round measures rows where the last one believes them good, so that the model is right there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.encoding import OneHot
+from metanas.space import Constraint, Rows, SearchSpace
+
+Row = npt.NDArray[np.int64]
+Measure = Callable[[Row], Mapping[str, float] | None]
+"""Measures of a row by name; None for a row that cannot be built."""
+
+_ROUND = 64
+"""Rows measured in a round; the first is drawn without steering, and twice as large."""
+_ROUNDS = 6
+_ENOUGH, _POOR = 0.5, 0.2
+"""Shares of a round that meet the constraints: with the first learning ends, below the second predictions are not used."""
+_POOL = 20_000
+"""Rows drawn at once, to choose from; the work is in numpy, so this costs as much as measuring a few rows."""
+_POOLS = 3
+_DESCENTS = 24
+"""Rounds that look for rows that meet the constraints at all."""
+_SEEDS = 24
+"""Rows that are enough to be mutated."""
+_CHILDREN = 2_000
+_RIDGE = 0.1
+_FACTORS = np.concatenate([[0.0], np.geomspace(0.02, 8, 24)])
+"""Logarithms of the factors by which a measure may be off."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A sampler of rows under constraints on measures. Made by :meth:`learn`."""
+
+    space: SearchSpace
+    """Whose rows are drawn."""
+    plain_share: float
+    """Share of rows drawn without steering that met the constraints, of those measured."""
+    share: float
+    """The same of the last round that was steered; ``plain_share`` when none was needed."""
+    _weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    """By measure: the effect of each column of the encoding on its logarithm, then a constant."""
+    _seeds: Rows | None = field(default=None, repr=False)
+    """Rows known to meet the constraints, whose mutations are drawn; None while predictions are trusted."""
+
+    @classmethod
+    def learn(cls, space: SearchSpace, measure: Measure, rng: np.random.Generator) -> Steering:
+        """Learn from rows that are measured: few where plain sampling is good enough, some thousands where no row that
+        meets the constraints is found.
+        """
+        lesson = _Lesson(space, measure)
+        plain = lesson.add(space.sample(2 * _ROUND, rng))
+        best = cls(space, plain, plain)
+        if not lesson.rules:
+            return best
+        for _ in range(_ROUNDS):
+            if best.share >= _ENOUGH:
+                break
+            steering = replace(best, _weights=lesson.fitted())
+            share = lesson.add(steering.sample(_ROUND, rng))
+            best = max(best, replace(steering, share=share), key=lambda s: s.share)
+        if best.share < _POOR:
+            best = replace(best, _weights=lesson.fitted())
+            for _ in range(_DESCENTS):
+                if lesson.good.sum() >= _SEEDS:
+                    break
+                lesson.add(best._descended(lesson, rng))
+                best = replace(best, _weights=lesson.fitted())
+            if lesson.good.any():
+                steering = replace(best, _seeds=lesson.rows[lesson.good])
+                share = lesson.add(steering.sample(_ROUND, rng))
+                best = max(best, replace(steering, share=share, _seeds=lesson.rows[lesson.good]), key=lambda s: s.share)
+        return replace(best, _weights=lesson.fitted()) if best._weights else best
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """``n`` random rows ``(n, n_decisions)`` that meet the constraints on decisions and are likely to meet the others."""
+        if not self._weights:
+            return self.space.sample(n, rng)
+        if self._seeds is not None:
+            return self._mutations(self._seeds, n, rng)
+        rules, encode = _rules(self.space), OneHot(self.space)
+        kept: list[Rows] = []
+        near: list[Rows] = []
+        for _ in range(_POOLS):
+            pool = self.space.sample(_POOL, rng)
+            predicted = self._predicted(encode(pool))
+            good = _meet(self.space, rules, pool, predicted)
+            kept.append(pool[good])
+            if sum(map(len, kept)) >= n:
+                return np.concatenate(kept)[:n]
+            others = {name: values[~good] for name, values in predicted.items()}
+            order = np.argsort(_off(self.space, rules, pool[~good], others), kind="stable")
+            near.append(pool[~good][order[:n]])
+        # Too few are predicted to be good: those that come nearest, too.
+        return np.concatenate([*kept, rng.permutation(np.concatenate(near))])[:n]
+
+    def _mutations(self, seeds: Rows, n: int, rng: np.random.Generator) -> Rows:
+        """Known good rows with one to three decisions changed, where that keeps the constraints on decisions."""
+        rows = seeds[rng.integers(len(seeds), size=n)]
+        for steps in (n, n // 2, n // 4):
+            changed = self.space.mutate(rows[:steps], rng)
+            keep = self.space.satisfies(changed)
+            rows[:steps][keep] = changed[keep]
+        return rng.permutation(rows)
+
+    def _descended(self, lesson: _Lesson, rng: np.random.Generator) -> Rows:
+        """Mutations of the rows that came nearest to the constraints, those that are predicted to come nearer."""
+        elite = lesson.rows[np.argsort(lesson.off, kind="stable")[: _ROUND // 4]]
+        children = [elite[rng.integers(len(elite), size=_CHILDREN)]]
+        for _ in range(3):
+            children.append(self.space.mutate(children[-1], rng))
+        rows = np.unique(np.concatenate(children[1:]), axis=0)
+        rows = rows[self.space.satisfies(rows)]
+        rows = rng.permutation(rows)
+        predicted = self._predicted(OneHot(self.space)(rows))
+        return rows[np.argsort(_off(self.space, lesson.rules, rows, predicted), kind="stable")[:_ROUND]]
+
+    def _predicted(self, encoded: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
+        return {name: np.exp(encoded @ w[:-1] + w[-1]) for name, w in self._weights.items()}
+
+
+class _Lesson:
+    """Rows that were measured."""
+
+    def __init__(self, space: SearchSpace, measure: Measure) -> None:
+        self.space = space
+        self.measure = measure
+        self.rules = _rules(space)
+        self.rows: Rows = np.empty((0, len(space.decisions)), dtype=np.int64)
+        self.off: npt.NDArray[np.float64] = np.empty(0)
+        """How far each row is from meeting the constraints (:func:`_off`); infinite when it cannot be built."""
+        self._known: list[Mapping[str, float] | None] = []
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Which rows meet the constraints, ``(n,)``."""
+        return np.asarray(self.off == 0)
+
+    def add(self, rows: Rows) -> float:
+        """Measure rows; the share of them that meets the constraints."""
+        known = [self.measure(row) for row in rows]
+        off = np.full(len(rows), np.inf)
+        built = np.array([measures is not None for measures in known], dtype=bool)
+        if built.any():
+            off[built] = _off(self.space, self.rules, rows[built], self._columns(known))
+        self.rows = np.concatenate([self.rows, rows])
+        self.off = np.concatenate([self.off, off])
+        self._known += known
+        return float((off == 0).mean())
+
+    def fitted(self) -> dict[str, npt.NDArray[np.float64]]:
+        """By measure, the weights of the encoding's columns and a constant."""
+        built = np.array([measures is not None for measures in self._known], dtype=bool)
+        if not built.any():
+            return {}
+        encoded = np.column_stack([OneHot(self.space)(self.rows[built]).astype(float), np.ones(built.sum())])
+        gram = encoded.T @ encoded + np.diag([*[_RIDGE] * (encoded.shape[1] - 1), 1e-9])
+        columns = self._columns(self._known)
+        return {name: np.linalg.solve(gram, encoded.T @ np.log(np.maximum(m, 1))) for name, m in columns.items()}
+
+    def _columns(self, known: Sequence[Mapping[str, float] | None]) -> dict[str, npt.NDArray[np.float64]]:
+        names = sorted({name for rule in self.rules for name in rule.measures})
+        return {name: np.array([m[name] for m in known if m is not None], dtype=float) for name in names}
+
+
+def _rules(space: SearchSpace) -> list[Constraint]:
+    return [constraint for constraint in space.constraints if constraint.measures]
+
+
+def _meet(
+    space: SearchSpace, rules: Sequence[Constraint], rows: Rows, measures: Mapping[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.bool_]:
+    """Which rows with these measures ``(n,)`` meet the rules, ``(n,)``."""
+    keep = np.ones(len(rows), dtype=bool)
+    for rule in rules:
+        keep &= rule.holds(rows, space.decisions, measures)
+    return keep
+
+
+def _off(
+    space: SearchSpace, rules: Sequence[Constraint], rows: Rows, measures: Mapping[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """For each row, the logarithms of the factors by which measures are off, added up over the rules, ``(n,)``."""
+    total = np.zeros(len(rows))
+    for rule in rules:
+        off = np.full(len(rows), _FACTORS[-1] + 1)
+        for factor in _FACTORS[::-1]:
+            for scale in (np.exp(factor), np.exp(-factor)):
+                scaled = {name: measures[name] * scale for name in rule.measures}
+                off[rule.holds(rows, space.decisions, scaled)] = factor
+        total += off
+    return total
