@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._space_files import diff, lint, schema
+
 if TYPE_CHECKING:
     from metanas.space import SearchSpace
     from metanas.study import SpaceProfile
@@ -20,6 +22,11 @@ _SPACE = click.argument("space_name", metavar="SPACE")
 @click.group()
 def space() -> None:
     """Look at search spaces. SPACE is a built-in name or the path of a space file."""
+
+
+space.add_command(schema)
+space.add_command(lint)
+space.add_command(diff)
 
 
 def _load(name: str) -> SearchSpace:

@@ -1,10 +1,13 @@
 """The search-space language: space files, tables of decisions, sampling, counting, constraints. Free of torch."""
 
 from metanas.space._constraints import MEASURES, Constraint, EdgeLimit
+from metanas.space._diff import SpaceDiff, diff_spaces
+from metanas.space._lint import lint_space
 from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
 from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
 from metanas.space._parse_values import Values, kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
+from metanas.space._schema import space_schema
 from metanas.space._space import Rows, SearchSpace
 from metanas.space._syntax import ValueSyntax
 from metanas.space._template import (
@@ -54,6 +57,7 @@ __all__ = [
     "Scalar",
     "ScalarNode",
     "SearchSpace",
+    "SpaceDiff",
     "Switch",
     "Template",
     "Value",
@@ -63,8 +67,10 @@ __all__ = [
     "columns_read",
     "decisions_in",
     "did_you_mean",
+    "diff_spaces",
     "find_space",
     "kind_of",
+    "lint_space",
     "load_space",
     "parse_space_text",
     "parse_value",
@@ -74,6 +80,7 @@ __all__ = [
     "read_text",
     "settings_syntax",
     "signature",
+    "space_schema",
     "templates_in",
     "value_under",
 ]
