@@ -18,6 +18,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import pytest
 from metanas.errors import MetanasError
 from metanas.testing.evaluators import SCRIPTED_SETUP, score
 from metanas.trial import Job, Result, Scalar, Status
-from metanas.worker import Ended, Engine, Event, Reported, Started
+from metanas.worker import Ended, Engine, Event, Reported, Started, all_spooled, drop_spooled, read_spooled
 
 _PATIENCE = 30.0
 """Seconds after which something that should have happened has not."""
@@ -227,6 +228,31 @@ class EngineContract(ABC):
             assert math.isnan(metrics["nan"])
             assert (metrics["inf"], metrics["minus_inf"]) == (math.inf, -math.inf)
 
+    def test_a_result_is_in_the_spool_before_it_is_sent(self, engine: Engine, tmp_path: Path) -> None:
+        spool = tmp_path / "spool"
+        job = replace(make_job(1), spool=str(spool))
+        result = run_one(engine, job)
+        spooled = read_spooled(spool, job.id)
+        assert spooled is not None
+        assert (spooled.trial, spooled.attempt, spooled.result) == (1, 0, result)
+        assert [report.epoch for report in spooled.reports] == [1, 2, 3]
+        failed = replace(make_job(2, act="raise"), spool=str(spool))
+        assert run_one(engine, failed).status is Status.FAILED
+        assert sorted(each.trial for each in all_spooled(spool)) == [1, 2]
+        drop_spooled(spool, job.id)
+        assert [each.trial for each in all_spooled(spool)] == [2]
+
+    def test_a_spool_that_cannot_be_written_stops_no_result(self, engine: Engine, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        job = replace(make_job(1), spool=str(tmp_path / "file" / "spool"))
+        assert run_one(engine, job).status is Status.COMPLETE
+
+    def test_time_goes_on(self, engine: Engine) -> None:
+        before = engine.time()
+        run_one(engine, make_job(1, sleep=0.01))
+        assert engine.time() > before
+        assert engine.gpus >= 0
+
     def test_what_an_evaluator_prints_disturbs_nobody(self, engine: Engine) -> None:
         results = results_of(run_jobs(engine, [make_job(1, act="print"), make_job(2)]))
         assert {result.status for result in results.values()} == {Status.COMPLETE}
@@ -275,6 +301,17 @@ class ProcessEngineContract(EngineContract):
         assert result.metrics["value"] == score(retry.decisions, 3, retry.seed)
         assert engine.free == engine.capacity
         assert engine.events(0.1) == []
+
+    def test_a_retry_goes_on_from_the_checkpoint(self, engine: Engine, tmp_path: Path) -> None:
+        first = replace(make_job(1, epochs=4, act="kill", until=1), checkpoint=str(tmp_path / "kept" / "t1"))
+        lost = run_one(engine, first)
+        assert (lost.status, lost.epochs) == (Status.LOST, 1)
+        retry = replace(first, id="1.1", attempt=1)
+        events = run_jobs(engine, [retry])
+        assert [event.report.epoch for event in events if isinstance(event, Reported)] == [2, 3, 4]
+        result = results_of(events)[retry.id]
+        assert (result.status, result.epochs) == (Status.COMPLETE, 4)
+        assert result.metrics["value"] == score(retry.decisions, 4, retry.seed)
 
     def test_workers_killed_while_idle_are_replaced_unnoticed(self, engine: Engine) -> None:
         pids = _pids(engine)

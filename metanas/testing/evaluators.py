@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from metanas.errors import MetanasError
@@ -45,6 +46,8 @@ class ScriptedEvaluator:
     the metrics), ``wrong`` (returns no Result); ``until``, the first attempt that behaves, so that with 1 only
     attempt 0 acts.
 
+    A job with a checkpoint folder goes on after the last epoch that an earlier attempt finished.
+
     ``setup["start"]`` makes the start fail: ``raise``, ``exit``, ``kill``, or ``refuse`` (a MetanasError).
     """
 
@@ -61,10 +64,11 @@ class ScriptedEvaluator:
             act = ""
         status, epoch, metrics = Status.COMPLETE, 0, {"value": 0.0}
         extra: dict[str, float] = {}
-        for epoch in range(1, job.epochs + 1):
+        for epoch in range(1 + _kept(job), job.epochs + 1):
             time.sleep(float(job.decisions.get("sleep", 0)))
             if epoch == min(2, job.epochs):
                 extra = _act(act)
+            _keep(job, epoch)
             metrics = {"value": score(job.decisions, epoch, job.seed), "threads": self._threads, **extra}
             stop = report(EpochReport(job_id=job.id, epoch=epoch, metrics=metrics))
             if stop is not None and act != "stubborn":
@@ -73,6 +77,20 @@ class ScriptedEvaluator:
         if act == "wrong":
             return None  # type: ignore[return-value]
         return Result(job_id=job.id, status=status, metrics=metrics, epochs=epoch, seconds=time.perf_counter() - began)
+
+
+def _kept(job: Job) -> int:
+    """Epochs that an earlier attempt finished."""
+    file = Path(job.checkpoint, "epoch")
+    return int(file.read_text()) if job.checkpoint and file.exists() else 0
+
+
+def _keep(job: Job, epoch: int) -> None:
+    if job.checkpoint and epoch < job.epochs:
+        folder = Path(job.checkpoint)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "new").write_text(str(epoch))
+        (folder / "new").replace(folder / "epoch")
 
 
 def _act(act: str) -> dict[str, float]:

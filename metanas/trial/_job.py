@@ -24,11 +24,11 @@ class Job:
     """One evaluation of one architecture."""
 
     id: str
-    """Unique in its study: trial number and attempt."""
+    """Unique in its study, also over sessions that were killed."""
     trial: int
     """Number of the trial in the study."""
     attempt: int = 0
-    """0 for the first try, one more each time a worker was lost."""
+    """0 for the first try, one more each time a worker, or the session, was lost."""
     decisions: Mapping[str, Scalar]
     """The architecture: a value for each active decision of the space, by name."""
     epochs: int
@@ -39,6 +39,13 @@ class Job:
     """Search or final training."""
     output: str = ""
     """Folder for the exported network (final training only)."""
+    checkpoint: str = ""
+    """Folder, perhaps not there yet, in which the evaluator may keep what it needs to go on after its worker died. A
+    later attempt of the trial gets the same one. Empty where nothing is to be kept."""
+    spool: str = ""
+    """Folder into which the worker writes the result before it sends it. Empty for none."""
+    memory: int = 0
+    """Bytes that the training is estimated to take on its device; 0 where nobody knows."""
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON values."""

@@ -5,6 +5,8 @@ from metanas.worker._engine import Ended, Engine, Event, Reported, Started
 from metanas.worker._inline import InlineEngine
 from metanas.worker._local import LocalEngine
 from metanas.worker._make import make_engine
+from metanas.worker._run import run_job
+from metanas.worker._spool import Spooled, all_spooled, drop_spooled, read_spooled, write_spooled
 
 __all__ = [
     "Device",
@@ -15,8 +17,14 @@ __all__ = [
     "LocalEngine",
     "Reported",
     "Slot",
+    "Spooled",
     "Started",
+    "all_spooled",
+    "drop_spooled",
     "find_devices",
     "make_engine",
     "plan_slots",
+    "read_spooled",
+    "run_job",
+    "write_spooled",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
@@ -46,6 +47,10 @@ class Engine(ABC):
     Of a job that was submitted come, in this order: at most one ``Started``, a ``Reported`` for each report of the
     evaluator, exactly one ``Ended``. The jobs of different workers end in any order. A worker that dies ends the job
     that it had begun as ``LOST`` and is replaced; a job that it had been given and not begun goes to the replacement.
+
+    A worker evaluates with :func:`metanas.worker.run_job`, which puts the result into the job's spool before it is
+    sent. Whoever reads the spool finds there what a worker could not send any more: that is the study's business, and
+    an engine says ``LOST`` all the same. Workers end by themselves soon after the process of their engine is gone.
     """
 
     @property
@@ -57,6 +62,15 @@ class Engine(ABC):
     @abstractmethod
     def free(self) -> int:
         """How many jobs can be submitted now."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that each worker holds, a fraction where several share one; 0 without."""
+        return 0.0
+
+    def time(self) -> float:
+        """Unix time in seconds, by which the study dates and limits a search; a simulation has its own."""
+        return time.time()
 
     @abstractmethod
     def submit(self, job: Job) -> None:

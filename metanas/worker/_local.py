@@ -85,6 +85,11 @@ class LocalEngine(Engine):
         return 0 if self._closed else sum(seat.task is None for seat in self._seats)
 
     @property
+    def gpus(self) -> float:
+        slots = [seat.slot for seat in self._seats]
+        return len({slot.visible for slot in slots if slot.visible}) / len(slots)
+
+    @property
     def pids(self) -> dict[str, int]:
         """Process number of each worker that is not known to be dead, by the worker's name."""
         return {seat.name: seat.process.pid for seat in self._seats if seat.process is not None}

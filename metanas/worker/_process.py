@@ -16,7 +16,10 @@ from metanas.errors import MetanasError
 from metanas.evaluator import Evaluator, build_evaluator
 from metanas.trial import EpochReport, Job, Result, Status
 from metanas.worker._channel import decode, encode
-from metanas.worker._run import run_job
+from metanas.worker._run import SPOOLING, run_job
+
+_SPOOL_SECONDS = 5.0
+"""A disk that takes longer for a kilobyte may never come back."""
 
 
 class _Coordinator:
@@ -119,7 +122,8 @@ def _evaluate(evaluator: Evaluator, job: Job, coordinator: _Coordinator) -> None
 
 
 def _leave() -> NoReturn:
-    """Exit at once, together with whatever the evaluator has started."""
+    """Exit at once, together with whatever the evaluator has started; a result that is being written gets written."""
+    SPOOLING.acquire(timeout=_SPOOL_SECONDS)
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)

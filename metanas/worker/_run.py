@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,26 +12,44 @@ from collections.abc import Callable, Mapping
 from metanas.errors import MetanasError
 from metanas.evaluator import Evaluator
 from metanas.trial import EpochReport, Job, Result, Status
+from metanas.worker._spool import write_spooled
 
+SPOOLING = threading.Lock()
+"""Held while a result is written, for whoever ends the process from another thread."""
 _log = logging.getLogger(__name__)
 
 
 def run_job(evaluator: Evaluator, job: Job, report: Callable[[EpochReport], Status | None]) -> Result:
     """``evaluator.evaluate(job, report)``, with any exception turned into a failed result.
 
-    Numbers become plain ones, also in the reports: evaluators hand over numpy and torch scalars.
+    Numbers become plain ones, also in the reports: evaluators hand over numpy and torch scalars. The result is in the
+    job's spool, if it has one, before this returns.
     """
-    began = time.perf_counter()
-    epochs = 0
+    reports: list[EpochReport] = []
 
     def plain_report(epoch: EpochReport) -> Status | None:
-        nonlocal epochs
-        epochs = int(epoch.epoch)
         seconds = float(epoch.seconds)
-        return report(EpochReport(job_id=job.id, epoch=epochs, metrics=_plain(epoch.metrics), seconds=seconds))
+        plain = EpochReport(job_id=job.id, epoch=int(epoch.epoch), metrics=_plain(epoch.metrics), seconds=seconds)
+        reports.append(plain)
+        return report(plain)
 
+    result = _evaluate(evaluator, job, plain_report, reports)
+    if job.spool:
+        try:
+            with SPOOLING:
+                write_spooled(job, result, reports)
+        except OSError:
+            # It is sent all the same; only if that fails too is the evaluation lost.
+            _log.error("the result of job %s could not be written to its spool", job.id, exc_info=True)
+    return result
+
+
+def _evaluate(
+    evaluator: Evaluator, job: Job, report: Callable[[EpochReport], Status | None], reports: list[EpochReport]
+) -> Result:
+    began = time.perf_counter()
     try:
-        result = evaluator.evaluate(job, plain_report)
+        result = evaluator.evaluate(job, report)
         if not isinstance(result, Result) or result.job_id != job.id:
             raise TypeError(f"evaluate() must return the Result of job {job.id}, found {result!r}")
         seconds = float(result.seconds)
@@ -41,7 +60,7 @@ def run_job(evaluator: Evaluator, job: Job, report: Callable[[EpochReport], Stat
         return Result(
             job_id=job.id,
             status=Status.FAILED,
-            epochs=epochs,
+            epochs=reports[-1].epoch if reports else 0,
             seconds=time.perf_counter() - began,
             message=describe(error),
             remedy=error.remedy if isinstance(error, MetanasError) else "",
