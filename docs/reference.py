@@ -1,6 +1,6 @@
-"""Writes the parts of the documentation that are read off the code: ``python docs/reference.py``.
+"""Writes what the documentation reads off the code, and the JSON Schema of the language: ``python docs/reference.py``.
 
-A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. A test holds that the files are as this script
+A part of a page stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. A test holds that the files are as this script
 would write them.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from metanas.controller import Strategy
 from metanas.evaluator import COSTS, METRICS, RECIPE_OPTIONS, Option
-from metanas.space import ACTIVATIONS, OPS, Op, Parameter
+from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
 from metanas.study._strategies import SAMPLERS, STRATEGIES
 from metanas.trial import Status
@@ -147,13 +148,19 @@ def updated(text: str) -> str:
     return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n{match[3]}", text)
 
 
+def schema(_: str) -> str:
+    """The JSON Schema of the language."""
+    return json.dumps(space_schema(), indent=1) + "\n"
+
+
 def main() -> None:
-    """Rewrite every page that has a generated part."""
-    for page in sorted(FOLDER.glob("*.md")):
-        text = page.read_text(encoding="utf-8")
-        if (new := updated(text)) != text:
-            page.write_text(new, encoding="utf-8")
-            print(f"updated {page.name}")
+    """Rewrite the schema, and every page that has a generated part."""
+    files = dict.fromkeys(sorted(FOLDER.glob("*.md")), updated) | {FOLDER / "space.schema.json": schema}
+    for file, write in files.items():
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        if (new := write(text)) != text:
+            file.write_text(new, encoding="utf-8")
+            print(f"updated {file.name}")
 
 
 if __name__ == "__main__":

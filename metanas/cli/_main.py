@@ -26,6 +26,7 @@ _COMMANDS = {
     "report": ("metanas.cli._status", "Write a search's report anew."),
     "export": ("metanas.cli._export", "Copy the network that a search found, or write it as ONNX."),
     "space": ("metanas.cli._space", "Look at search spaces."),
+    "architecture": ("metanas.cli._architecture", "Look at one network."),
 }
 
 

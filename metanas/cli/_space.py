@@ -12,6 +12,7 @@ import click
 from metanas.cli._space_files import diff, lint, schema
 
 if TYPE_CHECKING:
+    from metanas.report._canvas import Format
     from metanas.space import SearchSpace
     from metanas.study import SpaceProfile
 
@@ -227,21 +228,30 @@ def draw(space_name: str, output: Path | None, seed: int | None) -> None:
     """Draw a space, or one of its architectures, as SVG or PNG."""
     from metanas._rng import generator
     from metanas.architecture import Architecture
-    from metanas.errors import MetanasError
     from metanas.report import draw_architecture, draw_space
 
     loaded = _load(space_name)
     output = output or Path(f"{loaded.name}.svg")
-    kind = output.suffix.lower().removeprefix(".")
-    if kind not in ("svg", "png"):
-        raise MetanasError("a drawing is .svg or .png", found=output.name, remedy=f"write {output.stem}.svg")
+    kind = picture_format(output)
     if seed is None:
-        picture = draw_space(loaded, format=kind)  # type: ignore[arg-type]
+        picture = draw_space(loaded, format=kind)
     else:
         (row,) = loaded.sample(1, generator(seed, "sample"))
-        picture = draw_architecture(Architecture(loaded, tuple(int(v) for v in row)), format=kind)  # type: ignore[arg-type]
+        picture = draw_architecture(Architecture(loaded, tuple(int(v) for v in row)), format=kind)
     output.write_bytes(picture)
     click.echo(output)
+
+
+def picture_format(path: Path) -> Format:
+    """The format that a drawing's file name says."""
+    from metanas.errors import MetanasError
+
+    match path.suffix.lower():
+        case ".svg":
+            return "svg"
+        case ".png":
+            return "png"
+    raise MetanasError("a drawing is .svg or .png", found=path.name, remedy=f"write {path.stem}.svg")
 
 
 def _size(space: SearchSpace) -> str:

@@ -9,8 +9,10 @@ from itertools import pairwise
 
 from metanas.architecture import Architecture, OpGraph, OpNode, Shape, lower
 from metanas.report._canvas import Format, render
+from metanas.report._drawing_space import draw_space
 from metanas.report._flow import columns, graph, page
 from metanas.report._labels import MERGES, family, op_details
+from metanas.report._narrow import narrowed
 from metanas.report._pieces import (
     Piece,
     heading,
@@ -20,9 +22,12 @@ from metanas.report._pieces import (
     stack,
     times_group,
 )
+from metanas.space import Cell, templates_in
 
 _MAX_PERIOD = 64
 """Longest repeated run of parts that is looked for."""
+_MAX_PART = 60
+"""Ops between two that every path runs through, above which their graph says nothing to a reader."""
 _DETAILS = 22
 """Characters of a line of parameters."""
 
@@ -37,6 +42,9 @@ def draw_architecture(
     vocabulary: tuple[int, ...] = (),
 ) -> bytes:
     """The graph of an architecture's ops, top to bottom; parts that come several times in a row are drawn once.
+
+    Where cells read the cells before the last (DARTS), no part of the graph stands alone; such a network is drawn as
+    its space is, with each cell once beside it.
 
     Parameters
     ----------
@@ -67,9 +75,16 @@ def draw_architecture(
         pieces = [stack([pieces[0], nothing], arrows=False)]
     else:
         parts = _parts(network, shapes)
+        if _reads_two(architecture) and any(len(part.nodes) > _MAX_PART for part in parts):
+            return draw_space(narrowed(architecture), format=format, title=title)
         pieces += [_drawn(group) for group in _grouped(parts)]
     top = [heading(title)] if title else []
     return render(*page([*top, columns(pieces)]), format)
+
+
+def _reads_two(architecture: Architecture) -> bool:
+    """Whether cells read the cell before the last."""
+    return any(isinstance(part, Cell) and len(part.inputs) > 1 for part in templates_in(architecture.space.template))
 
 
 def _shapes(

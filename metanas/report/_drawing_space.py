@@ -47,17 +47,17 @@ _CHOICE = ("#fffdf8", "#8a6d2f")
 _TOO_DEEP = 40
 
 
-def draw_space(space: SearchSpace, *, format: Format) -> bytes:
+def draw_space(space: SearchSpace, *, format: Format, title: str | None = None) -> bytes:
     """The network of a space: choices as dashed boxes with their options, repeats and cells as frames.
 
     Cells, and large parts that come several times, are named in the network and drawn once beside it. ``format`` is
-    ``svg`` (texts stay texts) or ``png`` (144 dots an inch).
+    ``svg`` (texts stay texts) or ``png`` (144 dots an inch); ``title`` stands above instead of the space's name.
     """
     drawer = _Drawer(space)
     chain = [lines_box("input", [space.input], "input"), *drawer.chain(space.template)]
     panels = [_left(panel) for panel in drawer.panels()]
     network = columns(chain, most=max([_HIGH, *(panel.height for panel in panels)]))
-    top = [heading(space.name, space.about)]
+    top = [heading(title) if title else heading(space.name, space.about)]
     notes = {
         "shared decisions": [f"${d.name} {{{values_of(d)}}}" for d in shared_decisions(space)],
         "constraints": constraint_texts(space),

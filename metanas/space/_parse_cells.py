@@ -89,7 +89,8 @@ def _steps(parser: Modules, mark: Mark, body: MapNode, here: str, site: str) -> 
     inputs = body.entries.get("inputs")
     names: tuple[str, ...] = ("previous",)
     if inputs is not None:
-        given = [i.value for i in inputs.items if isinstance(i, ScalarNode)] if isinstance(inputs, ListNode) else []
+        items = inputs.items if isinstance(inputs, ListNode) else ()
+        given = [item.value if isinstance(item, ScalarNode) else kind_of(item) for item in items]
         if given not in (["previous"], ["before", "previous"]):
             parser.problems.add(
                 inputs.mark,

@@ -198,10 +198,9 @@ class Values:
         return entry.value
 
     def identifier(self, node: MapNode, path: str) -> str:
-        name = self.text(node, path, "id")
-        if name and not NAME.fullmatch(name):
-            self.problems.add(
-                node.entries["id"].mark, f"{path}.id", "an id is letters, digits and _, at most 64", found=repr(name)
-            )
-            return ""
-        return name
+        entry, name = node.entries.get("id"), self.text(node, path, "id")
+        named = isinstance(entry, ScalarNode) and isinstance(entry.value, str)
+        if entry is None or not named or NAME.fullmatch(name):
+            return name
+        self.problems.add(entry.mark, f"{path}.id", "an id is letters, digits and _, at most 64", found=repr(name))
+        return ""

@@ -101,7 +101,12 @@ def _module(extra: Mapping[str, Schema]) -> Schema:
                 "dependentRequired": {**needs, "repeat": ["times"]},
                 # An op or block of the file, alone but for its id.
                 "if": {"not": {"anyOf": [{"required": [form]} for form in FORMS]}},
-                "then": {"minProperties": 1, "maxProperties": 2 + len(extra)},
+                "then": {
+                    "minProperties": 1,
+                    "if": {"required": ["id"]},
+                    "then": {"maxProperties": 2 + len(extra)},
+                    "else": {"maxProperties": 1 + len(extra)},
+                },
             },
         ]
     }

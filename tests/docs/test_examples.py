@@ -147,6 +147,8 @@ def test_generated_parts_are_up_to_date() -> None:
         assert module.updated(text) == text, f"run: python docs/reference.py ({path.name})"
         seen += re.findall(r"<!-- generated: ([\w-]+) -->", text)
     assert sorted(seen) == sorted(module.PARTS)
+    schema = ROOT / "docs" / "space.schema.json"
+    assert schema.read_text(encoding="utf-8") == module.schema(""), "run: python docs/reference.py"
 
 
 def test_figures_are_those_of_the_code() -> None:

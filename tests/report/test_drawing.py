@@ -17,7 +17,8 @@ from metanas.errors import MetanasError
 from metanas.report import describe_space, draw_architecture, draw_space
 from metanas.report._labels import walk
 from metanas.report._layout import Size, layered
-from metanas.space import Switch, builtin_spaces, load_space, parse_space_text
+from metanas.report._narrow import narrowed
+from metanas.space import Cell, Switch, builtin_spaces, load_space, parse_space_text, templates_in
 from metanas.testing.samples import SAMPLES
 
 SHIPPED = builtin_spaces()
@@ -97,8 +98,12 @@ def test_networks_of_shipped_spaces_show_every_op(name: str) -> None:
             assert "no output" in found
             continue
         signs = {"sum": "+", "residual": "+", "product": "×"}
-        assert {signs.get(node.op, node.op) for node in architecture.graph.nodes} <= set(found)
-        assert "×".join(map(str, shape)) in found or "symbol" in found
+        ops = {node.op for node in architecture.graph.nodes}
+        if "before" in found:
+            # Drawn as cells, which say in words what their nodes do; a plain edge passes on.
+            ops -= {"sum", "concat", "identity"}
+        assert {signs.get(op, op) for op in ops} - set(found) == set()
+        assert "×".join(map(str, shape)) in found or {"symbol", "before"} & set(found)
     assert draw_architecture(architecture, format="png").startswith(b"\x89PNG")
 
 
@@ -307,3 +312,33 @@ def test_cells_of_steps_and_of_nodes() -> None:
     for row in space.sample(5, np.random.default_rng(0)):
         architecture = Architecture(space, tuple(int(v) for v in row))
         assert "input" in texts(draw_architecture(architecture, format="svg"))
+
+
+def test_cells_that_read_the_cell_before_are_drawn_once_each() -> None:
+    space = load_space("darts")
+    row = space.sample(1, np.random.default_rng(1))[0]
+    svg = draw_architecture(Architecture(space, tuple(int(v) for v in row)), format="svg", title="found")
+    found = texts(svg)
+    assert found[0] == "found"
+    assert found.count("step4") == 5  # normal and reduction cells of each width, once
+    assert "repeat ×6" in found
+    assert not [text for text in found if text.startswith("op1")]
+    chosen = {str(v).removesuffix("3x3").removesuffix("5x5") for k, v in space.to_values(row).items() if ".op" in k}
+    ops = {"sep_conv", "dil_conv", "max_pool", "avg_pool"}
+    assert {name.rstrip("_") for name in chosen} & ops == set(found) & ops
+
+
+def test_edges_that_none_cuts_are_not_in_a_narrowed_cell() -> None:
+    text = """
+space: cut
+network:
+  - graph: {nodes: 3, every_edge: {choice: [none, relu]}}
+  - {choice: {two: {repeat: bn, times: 2}, one: bn}}
+  - head
+"""
+    space = parse_space_text(text)
+    values = {"graph.0->1": "relu", "graph.0->2": "none", "graph.1->2": "relu", "choice": "two"}
+    (cell,) = [
+        p for p in templates_in(narrowed(Architecture.from_values(space, values)).template) if isinstance(p, Cell)
+    ]
+    assert [len(node.edges) for node in cell.nodes] == [1, 1]

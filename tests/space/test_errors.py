@@ -223,3 +223,19 @@ def test_an_error_survives_a_trip_to_another_process() -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
     assert again.problems == caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("[{id: '', conv: {out: 8}}, head]", "2:16: $.network[0].id: an id is letters, digits and _"),
+        (
+            "[{graph: {inputs: [[before], previous], steps: 1, each_step: {op: relu}}}, head]",
+            "$.network[0].graph.inputs",
+        ),
+    ],
+)
+def test_empty_ids_and_lists_among_inputs(network: str, words: str) -> None:
+    with pytest.raises(LanguageError) as caught:
+        parse_space_text(f"space: a\nnetwork: {network}\n", "f")
+    assert words in str(caught.value)
