@@ -26,6 +26,17 @@ class Sampler(Protocol):
         """``n`` random rows ``(n, n_decisions)``, many of which it is likely to accept."""
 
 
+@runtime_checkable
+class Candidates(Protocol):
+    """An :data:`Accept` that can list what there is, for strategies that rank all of it."""
+
+    def candidates(self) -> Rows:
+        """All architectures ``(n, n_decisions)``, those proposed before too; the same array at each call."""
+
+    def open(self) -> npt.NDArray[np.bool_]:
+        """Which of them may be proposed now, ``(n,)``."""
+
+
 ENUMERABLE = 20_000
 """Spaces of at most this many rows are searched to the last architecture."""
 _TRIES = 400
@@ -54,6 +65,8 @@ class Proposal:
     """Row ``(n_decisions,)`` of the space."""
     origin: str
     """How it came about, such as ``random`` or ``mutation``."""
+    repeat: bool = False
+    """Whether it is an architecture that was evaluated before, to be trained again with another seed."""
 
 
 class Strategy(ABC):
@@ -67,8 +80,32 @@ class Strategy(ABC):
     ) -> Proposal | None:
         """The next architecture, one that ``accept`` takes; None when none is left that can be found.
 
-        ``observations`` are in order of proposal and hold those under way. ``rng`` is fresh for each proposal.
+        ``observations`` are in order of proposal and hold those under way; an architecture that was evaluated
+        repeatedly stands there repeatedly. ``rng`` is fresh for each proposal.
         """
+
+    def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
+        """The architecture to hand out after these observations; None when none has a value.
+
+        Here the one whose values have the best mean, by the first objective. A strategy with a model of the noise
+        knows better.
+        """
+        values: dict[tuple[int, ...], list[float]] = {}
+        for observation in observations:
+            if observation.losses is not None and np.isfinite(observation.losses[0]):
+                values.setdefault(observation.row, []).append(observation.losses[0])
+        if not values:
+            return None
+        return np.array(min(values, key=lambda row: float(np.mean(values[row]))), dtype=np.int64)
+
+    def predict(
+        self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
+    ) -> npt.NDArray[np.float64] | None:
+        """Expected losses ``(n,)``, of the first objective, of rows ``(n, n_decisions)``; None without a model.
+
+        Only their order counts.
+        """
+        return None
 
 
 def random_proposal(space: SearchSpace, accept: Accept, rng: np.random.Generator) -> Proposal | None:

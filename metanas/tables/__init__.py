@@ -1,0 +1,9 @@
+"""Tables of results: what every architecture of a space, or some of them, came to on a data set. Free of torch.
+
+``n`` architectures, ``r`` repeats of each training.
+"""
+
+from metanas.tables._benchmarks import BENCHMARKS, Benchmark, load_benchmark
+from metanas.tables._table import ResultTable, TaskData
+
+__all__ = ["BENCHMARKS", "Benchmark", "ResultTable", "TaskData", "load_benchmark"]
