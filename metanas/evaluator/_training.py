@@ -12,6 +12,7 @@ from torch import nn
 
 from metanas._rng import derive_seed
 from metanas.data import batches
+from metanas.evaluator._checkpoint import Checkpoint, Trained
 from metanas.evaluator._forward import Data, autocast, is_out_of_memory, laid_out, on_device, precision_of, reorder
 from metanas.evaluator._losses import Loss, build_loss
 from metanas.evaluator._meter import Meter, build_meter
@@ -62,13 +63,15 @@ def train(
     target_scale: tuple[float, float] | None = None,
     augment: Augment | None = None,
     allow_python: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingOutcome:
     """Train ``network`` in place for ``epochs``, which is the schedule's length too (not ``recipe.epochs``).
 
     The metrics are measured on ``validation`` after each epoch and given to ``report``; without validation samples
     only ``train_loss`` is. ``target_scale`` is the (mean, standard deviation) that standardised the targets, so that
     metrics are in the original unit. ``augment`` changes training batches; ``recipe.augment`` is its name, for the
-    caller to look up. The network ends on ``device`` in evaluation mode. On a CPU the same seed gives the same
+    caller to look up. With a ``checkpoint`` the training goes on from where it stands there, and is kept there after
+    each epoch. The network ends on ``device`` in evaluation mode. On a CPU the same seed gives the same
     weights; torch's own generators are left as they were.
 
     Divergence and lack of memory are statuses. Raises MetanasError for a loss or metric that cannot be had, and
@@ -84,7 +87,7 @@ def train(
     with _own_generators(device, seed) as generator:
         try:
             training = _Training(network, recipe, loss, device, generator, augment)
-            ending = training.run(train, validation, epochs, meter, report, progress)
+            ending = training.run(train, validation, epochs, meter, report, progress, checkpoint)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -156,6 +159,7 @@ class _Training:
         meter: Meter,
         report: Report | None,
         progress: _Progress,
+        checkpoint: Checkpoint | None,
     ) -> _Ending:
         """Train for ``epochs``, noting each in ``progress``."""
         groups = parameter_groups(self._network, self._recipe.decay)
@@ -166,7 +170,10 @@ class _Training:
         optimizer = build_optimizer(groups, self._recipe, self._device)
         train = on_device(self._device, train)
         validation = on_device(self._device, validation) if validation and len(validation[1]) else None
-        for epoch in range(epochs):
+        trained = Trained(self._network, optimizer, self._scaler, self._generator, self._device)
+        if checkpoint and (kept := checkpoint.load(trained)):
+            progress.epochs, progress.metrics = int(kept["epochs"]), dict(kept["metrics"])
+        for epoch in range(progress.epochs, epochs):
             loss = self._epoch(train, optimizer, epoch, epochs)
             if loss is None:
                 return self._diverged(f"the training loss became NaN or infinite in epoch {epoch + 1}")
@@ -177,6 +184,8 @@ class _Training:
                     return self._diverged(f"outputs for validation became NaN or infinite in epoch {epoch + 1}")
                 measured = meter.measure(outputs, validation[1])
             progress.epochs, progress.metrics = epoch + 1, measured | {"train_loss": loss}
+            if checkpoint and epoch + 1 < epochs:
+                checkpoint.save(trained, {"epochs": progress.epochs, "metrics": progress.metrics})
             told = report(epoch + 1, dict(progress.metrics)) if report else None
             if told is not None:
                 return _Ending(told)

@@ -17,6 +17,7 @@ from metanas.architecture import Architecture, LayerGraph, Measures, ShapeError
 from metanas.data import Dataset, Tensors, augmentation, fit_preparation, load_dataset, split, to_device
 from metanas.errors import DataError
 from metanas.evaluator._artefacts import write_artefacts
+from metanas.evaluator._checkpoint import Checkpoint
 from metanas.evaluator._costs import COSTS
 from metanas.evaluator._meter import evaluate
 from metanas.evaluator._recipe import Recipe
@@ -178,6 +179,7 @@ class TrainingEvaluator:
             target_scale=self._target_scale,
             augment=augmentation(recipe.augment_for(job.epochs), self.preparation),
             allow_python=self.allow_python,
+            checkpoint=_checkpoint(job),
         )
 
     def _data(self, purpose: Purpose) -> Tensors:
@@ -231,6 +233,16 @@ class TrainingEvaluator:
             f"more than the {self.memory_limit / 2**20:,.0f} MiB that a worker has",
             remedy=f"lower train.batch_size, or add the constraint 'memory <= {self.memory_limit:.0f}'",
         )
+
+
+def _checkpoint(job: Job) -> Checkpoint | None:
+    if not job.checkpoint:
+        return None
+    identity = {
+        "decisions": dict(job.decisions), "epochs": job.epochs, "seed": job.seed, "purpose": job.purpose,
+        "torch": torch.__version__,
+    }  # fmt: skip
+    return Checkpoint(Path(job.checkpoint) / "state.safetensors", identity)
 
 
 def latency_ms(network: nn.Module, layers: LayerGraph, device: torch.device) -> float:

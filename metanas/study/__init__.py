@@ -3,9 +3,11 @@
 The only package that imports Optuna.
 """
 
+from metanas.study._final import read_final
 from metanas.study._folder import Lease, RunFolder, environment
+from metanas.study._limits import Ending
 from metanas.study._listener import Listener
-from metanas.study._loop import Ending, Search, read_final
+from metanas.study._loop import Search
 from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile

@@ -61,6 +61,16 @@ class RunFolder:
         return self.path / "workers"
 
     @property
+    def spool(self) -> Path:
+        """Results that workers have written and the study has not recorded yet."""
+        return self.path / "spool"
+
+    @property
+    def checkpoints(self) -> Path:
+        """How far trials under way have come."""
+        return self.path / "checkpoints"
+
+    @property
     def best(self) -> Path:
         """The network that was found."""
         return self.path / "best"

@@ -15,8 +15,12 @@ from metanas.controller import Steering
 from metanas.errors import ConstraintError, MetanasError
 from metanas.evaluator import Recipe
 from metanas.space import OpSite, Rows, SearchSpace, templates_in
+from metanas.trial import Scalar
 
 Row = npt.NDArray[np.int64]
+
+_RECENT = 256
+"""Rows whose measures are remembered: a row is looked at a few times within one proposal."""
 
 
 class Gate:
@@ -37,6 +41,7 @@ class Gate:
         self._last_shape_error: ShapeError | None = None
         self._least: dict[str, float] = {}
         self._passed = 0
+        self._recent: dict[bytes, Measures] = {}
 
     @cached_property
     def steering(self) -> Steering:
@@ -74,8 +79,20 @@ class Gate:
             self._passed += 1
         return reason
 
+    def row_of(self, decisions: Mapping[str, Scalar]) -> Row:
+        """The row of an architecture's decisions."""
+        return self.space.to_row(decisions)
+
     def measures(self, row: Row) -> Measures:
         """What its network costs. Raises ShapeError when there is none."""
+        key = row.tobytes()
+        known = self._recent.pop(key, None)
+        self._recent[key] = measures = known or self._measure(row)
+        if len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+        return measures
+
+    def _measure(self, row: Row) -> Measures:
         architecture = Architecture(self.space, tuple(int(v) for v in row))
         layers = architecture.layers(self.input_shape, self.outputs, self.vocabulary, modules=self._modules)
         recipe = _recipe(architecture)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -50,50 +51,75 @@ def make_proposer(name: str, options: Mapping[str, Any], trials: Trials, gate: G
     return _SamplerProposer(sampler, name, trials, gate)
 
 
+class Observations(Sequence[Observation]):
+    """The trials as strategies see them, in order of proposal, each changed when its trial changes."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._signs = [-1.0 if direction == "maximize" else 1.0 for _, direction in trials.objectives]
+        self._space = trials.space
+        self._places: dict[int, int] = {}
+        self._observations: list[Observation] = []
+        trials.watch(self._update)
+
+    def __len__(self) -> int:
+        return len(self._observations)
+
+    @overload
+    def __getitem__(self, index: int) -> Observation: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Observation]: ...
+    def __getitem__(self, index: int | slice) -> Observation | list[Observation]:
+        return self._observations[index]
+
+    def __iter__(self) -> Iterator[Observation]:
+        return iter(self._observations)
+
+    def _update(self, record: TrialRecord) -> None:
+        place = self._places.get(record.number)
+        if place is None:
+            row = tuple(int(v) for v in self._space.to_row(record.decisions))
+            place = self._places[record.number] = len(self._observations)
+            self._observations.append(Observation(number=record.number, row=row, losses=None, pending=True))
+        known = self._observations[place]
+        if record.status is None or not known.pending:
+            return
+        losses = None
+        if record.values is not None:
+            losses = tuple(sign * value for sign, value in zip(self._signs, record.values, strict=True))
+        self._observations[place] = replace(known, losses=losses, pending=False)
+
+
 class _StrategyProposer(Proposer):
     def __init__(self, strategy: Strategy, trials: Trials, gate: Gate, seed: int) -> None:
         self.strategy = strategy
         self.trials = trials
         self.gate = gate
         self.seed = seed
-        self._rows: dict[int, tuple[int, ...]] = {}
+        self._observations = Observations(trials)
 
     def next(self) -> TrialRecord | None:
-        known = {record.canonical_id for record in self.trials.records.values()}
-        number = max(self.trials.records, default=-1) + 1
-        proposal = self.strategy.propose(
-            self.trials.space, self._observations(), _New(self.gate, known), generator(self.seed, "proposal", number)
-        )
+        rng = generator(self.seed, "proposal", self.trials.next_number)
+        proposal = self.strategy.propose(self.trials.space, self._observations, _New(self.gate, self.trials), rng)
         if proposal is None:
             return None
         canonical_id = self.gate.canonical_id(proposal.row)
         return self.trials.create(proposal.row, origin=proposal.origin, canonical_id=canonical_id)
 
-    def _observations(self) -> list[Observation]:
-        signs = [-1.0 if direction == "maximize" else 1.0 for _, direction in self.trials.objectives]
-        observations = []
-        for number, record in sorted(self.trials.records.items()):
-            if number not in self._rows:
-                self._rows[number] = tuple(int(v) for v in self.trials.space.to_row(record.decisions))
-            losses = None
-            if record.values is not None:
-                losses = tuple(sign * value for sign, value in zip(signs, record.values, strict=True))
-            pending = record.status is None
-            observations.append(Observation(number=number, row=self._rows[number], losses=losses, pending=pending))
-        return observations
-
 
 class _New:
-    """Accepts rows whose network is not among ``known`` and passes the gate."""
+    """Accepts rows whose network is none of a trial's and passes the gate."""
 
-    def __init__(self, gate: Gate, known: Set[str]) -> None:
+    def __init__(self, gate: Gate, trials: Trials) -> None:
         self.gate = gate
-        self.known = known
+        self.trials = trials
         self._refused: set[bytes] = set()
 
     def __call__(self, row: Row) -> bool:
         key = row.tobytes()
-        if key in self._refused or self.gate.canonical_id(row) in self.known or self.gate.refusal(row):
+        if key in self._refused:
+            return False
+        known = self.trials.first_of(self.gate.canonical_id(row)) is not None
+        if known or self.gate.refusal(row):
             self._refused.add(key)
             return False
         return True
@@ -119,9 +145,7 @@ class _SamplerProposer(Proposer):
                 self.trials.refuse(number, refusal)
                 continue
             canonical_id = self.gate.canonical_id(row)
-            first = min(
-                (r.number for r in self.trials.records.values() if r.canonical_id == canonical_id), default=None
-            )
+            first = self.trials.first_of(canonical_id)
             self._stale = 0 if first is None else self._stale + 1
             return self.trials.adopt(number, row, origin=self.name, canonical_id=canonical_id, duplicate_of=first)
         return None

@@ -14,8 +14,8 @@ import numpy as np
 from metanas.architecture import Architecture
 from metanas.data import Preparation
 from metanas.errors import StudyError
+from metanas.study._final import read_final
 from metanas.study._folder import RunFolder
-from metanas.study._loop import read_final
 from metanas.study._session import read_run
 from metanas.trial import TrialRecord, best_trial, comparable, pareto_front
 

@@ -46,6 +46,8 @@ class RunFile:
     """Architectures to evaluate; None for no bound."""
     time: float | None = None
     """Seconds of search; None for no bound."""
+    gpu_hours: float | None = None
+    """Time in workers times the GPUs that each holds; None for no bound."""
     target: float | None = None
     """Value of the first objective at which the search ends."""
     seed: int = 0

@@ -22,8 +22,9 @@ from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, re
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._folder import Lease, RunFolder, environment, write_atomically
 from metanas.study._gate import Gate
+from metanas.study._limits import Ending
 from metanas.study._listener import Listener
-from metanas.study._loop import Ending, Search
+from metanas.study._loop import Search
 from metanas.study._proposer import make_proposer
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._run_reader import read_run_file
@@ -284,6 +285,7 @@ def run_session(
         slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
         setup = _setup(planned, slots, allow_python)
         engine = make_engine(run.engine, setup, slots, folder.workers)
+        trials.clock = engine.time
         folder.write_info(folder.read_info() | {"workers": engine.capacity})
         finished = False
         try:

@@ -10,7 +10,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metanas.errors import MetanasError, StudyError
 from metanas.space import Decision, SearchSpace
-from metanas.trial import Result, Scalar, Status, TrialRecord
+from metanas.trial import Attempt, Result, Scalar, Status, TrialRecord
 
 Row = npt.NDArray[np.int64]
 
@@ -36,10 +36,12 @@ _STATES = {
     Status.COMPLETE: TrialState.COMPLETE,
     Status.PRUNED: TrialState.PRUNED,
 }
-_ID, _ORIGIN, _ATTEMPTS, _RESULT, _DUPLICATE = (
-    "metanas:id", "metanas:origin", "metanas:attempts", "metanas:result", "metanas:duplicate_of",
+_ID, _ORIGIN, _ATTEMPTS, _HISTORY, _RESULT, _DUPLICATE = (
+    "metanas:id", "metanas:origin", "metanas:attempts", "metanas:history", "metanas:result", "metanas:duplicate_of",
 )  # fmt: skip
-"""User attributes; the prefix keeps them apart from a user's own."""
+"""User attributes of trials; the prefix keeps them apart from a user's own."""
+_LATE = "metanas:late"
+"""The same of the study: number of a trial that had ended -> attempts that came after its end."""
 
 
 class Trials:
@@ -62,10 +64,17 @@ class Trials:
         self._study_id = storage.get_study_id_from_name(name)
         self._distributions = {d.name: distribution_of(d) for d in space.decisions}
         self._ids: dict[int, int] = {}
+        self._jobs: dict[int, str] = {}
+        self._next = 0
+        self._first: dict[str, int] = {}
+        self._watchers: list[Callable[[TrialRecord], None]] = []
+        self.clock: Callable[[], float] = time.time
+        """Dates trials, in Unix time."""
         self.records: dict[int, TrialRecord] = {}
         """What is known, by number."""
         self.unread: list[tuple[int, str]] = []
         """Trials of the storage that are none of this space, with the reason; a plain Optuna script may add such."""
+        self._late: dict[str, list[dict[str, Any]]] = dict(storage.get_study_user_attrs(self._study_id).get(_LATE, {}))
         for trial in storage.get_all_trials(self._study_id, deepcopy=False):
             self._load(trial)
 
@@ -107,17 +116,50 @@ class Trials:
             origin=attributes.get(_ORIGIN, ""),
             status=None,
             curve=dict(trial.intermediate_values),
+            epochs=max(trial.intermediate_values, default=0),
             attempts=attributes.get(_ATTEMPTS, 1),
+            history=tuple(
+                Attempt.from_json(attempt)
+                for attempt in (*attributes.get(_HISTORY, ()), *self._late.get(str(trial.number), ()))
+            ),
             started=trial.datetime_start.timestamp() if trial.datetime_start else None,
             duplicate_of=attributes.get(_DUPLICATE),
         )
-        self.records[trial.number] = record
+        self._set(record)
         if _RESULT in attributes:
-            ended = trial.datetime_complete.timestamp() if trial.datetime_complete else None
-            self.records[trial.number] = self._with_result(record, Result.from_json(attributes[_RESULT]), ended)
+            stored = dict(attributes[_RESULT])
+            ended = stored.pop("ended", None)
+            self._jobs[trial.number] = stored["job_id"]
+            self._set(self._with_result(record, Result.from_json(stored), ended))
             if not trial.state.is_finished() and not self._read_only:
                 # The process died between the result and the state.
                 self._close(trial.number)
+
+    def watch(self, watcher: Callable[[TrialRecord], None]) -> None:
+        """Have ``watcher`` called with each record there is, in order, and with each that changes from now on."""
+        for _, record in sorted(self.records.items()):
+            watcher(record)
+        self._watchers.append(watcher)
+
+    def first_of(self, canonical_id: str) -> int | None:
+        """The first trial of a network; None for a network that is new."""
+        return self._first.get(canonical_id)
+
+    def job_of(self, number: int) -> str:
+        """Id of the job that gave a trial its result; empty before it has one."""
+        return self._jobs.get(number, "")
+
+    @property
+    def next_number(self) -> int:
+        """One more than the greatest number so far."""
+        return self._next
+
+    def _set(self, record: TrialRecord) -> None:
+        self.records[record.number] = record
+        self._first.setdefault(record.canonical_id, record.number)
+        self._next = max(self._next, record.number + 1)
+        for watcher in self._watchers:
+            watcher(record)
 
     # --- changes
 
@@ -127,22 +169,22 @@ class Trials:
         attributes: dict[str, Any] = {_ID: canonical_id, _ORIGIN: origin}
         if duplicate_of is not None:
             attributes[_DUPLICATE] = duplicate_of
-        started = datetime.now()
+        started = self.clock()
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=decisions,
             distributions={name: self._distributions[name] for name in decisions},
             user_attrs=attributes,
         )
-        template.datetime_start = started
+        template.datetime_start = datetime.fromtimestamp(started)
         trial_id = self._storage.create_new_trial(self._study_id, template)
         number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         record = TrialRecord(
             number=number, decisions=decisions, canonical_id=canonical_id, origin=origin, status=None,
-            started=started.timestamp(), duplicate_of=duplicate_of,
+            started=started, duplicate_of=duplicate_of,
         )  # fmt: skip
-        self.records[number] = record
+        self._set(record)
         return record
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> tuple[int, Row]:
@@ -170,9 +212,9 @@ class Trials:
         self._storage.set_trial_user_attr(self._ids[number], _ID, canonical_id)
         record = TrialRecord(
             number=number, decisions=self.space.to_values(row), canonical_id=canonical_id, origin=origin, status=None,
-            started=time.time(), duplicate_of=duplicate_of,
+            started=self.clock(), duplicate_of=duplicate_of,
         )  # fmt: skip
-        self.records[number] = record
+        self._set(record)
         return record
 
     def refuse(self, number: int, reason: str) -> None:
@@ -187,20 +229,36 @@ class Trials:
             return
         self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
         record = self.records[number]
-        self.records[number] = replace(record, curve={**record.curve, epoch: value}, epochs=epoch)
+        self._set(replace(record, curve={**record.curve, epoch: value}, epochs=epoch))
 
-    def retry(self, number: int) -> TrialRecord:
-        """Note that a trial is tried once more."""
-        record = replace(self.records[number], attempts=self.records[number].attempts + 1, curve={})
+    def retry(self, number: int, failed: Attempt) -> TrialRecord:
+        """Note that a trial is tried once more, with the same number, and what became of the attempt before."""
+        record = self.records[number]
+        record = replace(record, attempts=record.attempts + 1, history=(*record.history, failed))
+        self._storage.set_trial_user_attr(self._ids[number], _HISTORY, _history_json(record))
         self._storage.set_trial_user_attr(self._ids[number], _ATTEMPTS, record.attempts)
-        self.records[number] = record
+        self._set(record)
         return record
+
+    def note(self, number: int, late: Attempt) -> None:
+        """Note an attempt whose result counts for nothing."""
+        record = self.records[number]
+        record = replace(record, history=(*record.history, late))
+        if record.status is None:
+            self._storage.set_trial_user_attr(self._ids[number], _HISTORY, _history_json(record))
+        else:  # Optuna lets nobody change a trial that has ended.
+            self._late.setdefault(str(number), []).append(_finite_json(late.to_json()))
+            self._storage.set_study_user_attr(self._study_id, _LATE, self._late)
+        self._set(record)
 
     def finish(self, number: int, result: Result) -> TrialRecord:
         """Keep the end of a trial."""
-        record = self._with_result(self.records[number], result, time.time())
-        self._storage.set_trial_user_attr(self._ids[number], _RESULT, _finite_json(result.to_json()))
-        self.records[number] = record
+        ended = self.clock()
+        record = self._with_result(self.records[number], result, ended)
+        self._jobs[number] = result.job_id
+        stored = {**_finite_json(result.to_json()), "ended": ended}
+        self._storage.set_trial_user_attr(self._ids[number], _RESULT, stored)
+        self._set(record)
         self._close(number)
         return record
 
@@ -249,6 +307,10 @@ def _suggest(trial: optuna.Trial, decision: Decision) -> Scalar:
         return trial.suggest_float(decision.name, distribution.low, distribution.high, log=distribution.log)
     value: Scalar = trial.suggest_categorical(decision.name, list(decision.values))  # type: ignore[assignment]
     return value
+
+
+def _history_json(record: TrialRecord) -> list[dict[str, Any]]:
+    return [dict(_finite_json(attempt.to_json())) for attempt in record.history]
 
 
 def _finite_json(data: Any) -> Any:

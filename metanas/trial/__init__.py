@@ -5,10 +5,11 @@ Values only, each with a JSON form, so that nothing that crosses a process is ev
 
 from metanas.trial._job import Job, Purpose, Scalar
 from metanas.trial._pareto import best_trial, comparable, pareto_front
-from metanas.trial._record import TrialRecord
+from metanas.trial._record import Attempt, TrialRecord
 from metanas.trial._result import EpochReport, Result, Status
 
 __all__ = [
+    "Attempt",
     "EpochReport",
     "Job",
     "Purpose",

@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from metanas.trial._job import Scalar
 from metanas.trial._result import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A try of a trial that did not give its result."""
+
+    job_id: str
+    """Its job; empty where the session that knew it was killed."""
+    status: Status
+    """Lost when its worker died, cancelled when its session ended; how it ended where it came too late."""
+    epochs: int = 0
+    """Epochs done, as far as anyone heard."""
+    seconds: float = 0.0
+    """Wall time in the worker, as far as anyone knows."""
+    message: str = ""
+    """What happened."""
+    late: bool = False
+    """Whether its result came when it had been given up, and so counts for nothing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The attempt as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Attempt:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**data, "status": Status(data["status"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +58,9 @@ class TrialRecord:
     duplicate_of: int | None = None
     """The trial whose result this one took, because it denotes the same network."""
     attempts: int = 1
-    """Workers that tried it."""
+    """How often it was begun."""
+    history: tuple[Attempt, ...] = ()
+    """The attempts that did not give its result, in the order in which they ended."""
     epochs: int = 0
     """Epochs done."""
     seconds: float = 0.0

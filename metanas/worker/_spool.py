@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from metanas.trial import EpochReport, Job, Result
+from metanas.trial import EpochReport, Job, Result, Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Spooled:
     """Number of the trial."""
     attempt: int
     """Which of its attempts."""
+    decisions: Mapping[str, Scalar]
+    """The architecture."""
     result: Result
     """Its end."""
     reports: Sequence[EpochReport]
@@ -33,7 +35,7 @@ class Spooled:
 def write_spooled(job: Job, result: Result, reports: Sequence[EpochReport]) -> None:
     """Put a job's result into its spool. Raises OSError where that is impossible."""
     body = {
-        "trial": job.trial, "attempt": job.attempt, "result": result.to_json(),
+        "trial": job.trial, "attempt": job.attempt, "decisions": dict(job.decisions), "result": result.to_json(),
         "reports": [report.to_json() for report in reports],
     }  # fmt: skip
     path = _path(Path(job.spool), job.id)
@@ -73,8 +75,8 @@ def _read(path: Path) -> Spooled | None:
     try:
         body = json.loads(path.read_bytes())
         return Spooled(
-            trial=int(body["trial"]), attempt=int(body["attempt"]), result=Result.from_json(body["result"]),
-            reports=[EpochReport.from_json(report) for report in body["reports"]],
+            trial=int(body["trial"]), attempt=int(body["attempt"]), decisions=dict(body["decisions"]),
+            result=Result.from_json(body["result"]), reports=[EpochReport.from_json(report) for report in body["reports"]],
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None

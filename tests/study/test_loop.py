@@ -10,7 +10,7 @@ import pytest
 from metanas.errors import StudyError
 from metanas.study import Ending, SearchResult, Trials, read_run
 from metanas.study._storage import open_storage
-from metanas.trial import Status, pareto_front
+from metanas.trial import Attempt, Status, pareto_front
 
 TINY = """\
 space: tiny
@@ -95,7 +95,9 @@ def test_interrupted_sessions_do_not_count_as_lost_workers(toy: Any, orders: Any
     stored = Trials(open_storage(folder.journal, None), folder.path.name, space, run.objectives)
     stored.create(space.rows(256)[7], origin="random", canonical_id="x")
     for _ in range(3):
-        stored.retry(0)  # as three sessions did that ended with the trial under way
+        stored.retry(
+            0, Attempt(job_id="", status=Status.CANCELLED)
+        )  # as three sessions did that ended with the trial under way
     orders(kill={"0": 5})  # the fifth attempt dies, the sixth does not
     toy.session(folder)
     (trial,) = trials(folder)

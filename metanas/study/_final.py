@@ -1,0 +1,68 @@
+"""The final training: the best network on training and validation data, tested once, and kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+
+from metanas.study._folder import RunFolder, write_atomically
+from metanas.study._jobs import Jobs
+from metanas.study._listener import Listener, Log
+from metanas.trial import Job, Result, Status, TrialRecord
+from metanas.worker import Ended, Engine, Reported
+
+
+def train_final(
+    best: TrialRecord,
+    *,
+    folder: RunFolder,
+    jobs: Jobs,
+    engine: Engine,
+    retries: int,
+    listener: Listener,
+    log: Log,
+    stopped: Callable[[], bool],
+    poll: float,
+) -> Result | None:
+    """Train ``best`` for good. What is there already is not done again.
+
+    None when ``stopped`` says so first, which is asked every ``poll`` seconds.
+    """
+    done = read_final(folder)
+    if done is not None and done.job_id == f"final-t{best.number}":
+        return done
+    job = jobs.final(best)
+    listener.final_started(best, job.epochs)
+    for attempt in range(retries + 1):
+        result = _evaluate(jobs.again(job, attempt), engine, listener, stopped, poll)
+        if result is None or result.status is not Status.LOST:
+            break
+    if result is None:
+        return None
+    log.write("final_ended", **result.to_json())
+    if result.status is Status.COMPLETE:
+        folder.best.mkdir(exist_ok=True)
+        write_atomically(folder.best / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
+    shutil.rmtree(job.checkpoint, ignore_errors=True)
+    listener.final_ended(result)
+    return result
+
+
+def read_final(folder: RunFolder) -> Result | None:
+    """The result of a run's final training; None when there is none yet."""
+    try:
+        return Result.from_json(json.loads((folder.best / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _evaluate(job: Job, engine: Engine, listener: Listener, stopped: Callable[[], bool], poll: float) -> Result | None:
+    engine.submit(job)
+    while not stopped():
+        for event in engine.events(poll):
+            if isinstance(event, Reported):
+                listener.final_reported(event.report)
+            elif isinstance(event, Ended):
+                return event.result
+    return None
