@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ class WorkerProcess:
         slot: Slot,
         log: Path,
         inbox: queue.SimpleQueue[tuple[WorkerProcess, str, dict[str, Any]]],
+        *,
+        path: Sequence[str] | None = None,
     ) -> None:
+        """``path`` is where it finds modules: by default, where this process does."""
         self.ready = False
         """Whether its evaluator has been built."""
         self._log = log
@@ -57,7 +60,7 @@ class WorkerProcess:
         self._watcher = threading.Thread(target=self._watch, name="metanas-watch", daemon=True)
         self._reader.start()
         self._watcher.start()
-        path = [entry or os.getcwd() for entry in sys.path]
+        path = [entry or os.getcwd() for entry in (sys.path if path is None else path)]
         self.send("setup", {"setup": dict(setup), "device": slot.device, "threads": slot.threads, "path": path})
 
     @property

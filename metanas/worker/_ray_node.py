@@ -1,0 +1,222 @@
+"""What runs on a node of a Ray cluster: an actor that keeps one worker process, and the channel to its engine.
+
+The evaluation runs in a process of its own, started as by the local engine, so that whatever happens to it the actor can
+tell: which signal killed it, and what it wrote last. It takes a tenth of the time to start another, too.
+
+Both ends number what they say, and say it again until the other has heard it. So a reply that is lost on the way loses
+nothing and doubles nothing. Only JSON and bytes cross; neither end unpickles what the other says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from metanas._version import __version__
+from metanas.errors import MetanasError
+from metanas.worker._devices import Slot, find_devices
+from metanas.worker._handle import WorkerProcess, describe_exit
+from metanas.worker._ray_parcel import node_folder, pack, receive, with_data_at
+from metanas.worker._run import describe
+
+_LOG_BYTES = 2**16
+"""At most so much of a worker's log goes along with a reply; what is more is cut out of the middle."""
+
+Said = tuple[str, dict[str, Any]]
+"""Kind and body of a message."""
+
+
+class NodeWorker:
+    """One worker process on this node. Made by Ray, which calls its methods from several threads."""
+
+    def __init__(self, hello: bytes) -> None:
+        """``hello`` holds the ``search``'s name, and as ``marker`` a file, with its ``text``, that shared disks show."""
+        message = json.loads(hello)
+        self._search = message["search"]
+        self._shared = _reads(message["marker"], message["text"])
+        self._changed = threading.Condition()
+        self._messages: list[Said] = []
+        self._first = 0
+        """Number of the first message that the engine is not known to have heard."""
+        self._obeyed = 0
+        self._start: dict[str, Any] = {}
+        self._code: str | None = None
+        self._process: WorkerProcess | None = None
+        self._inbox: queue.SimpleQueue[tuple[WorkerProcess, str, dict[str, Any]]] = queue.SimpleQueue()
+        self._folder = Path(tempfile.mkdtemp(prefix="metanas-worker-"))
+        self._log = self._folder / "log"
+        self._log_sent = 0
+        self._say("hello", self._introduce())
+        threading.Thread(target=self._listen, name="metanas-listen", daemon=True).start()
+
+    def exchange(self, request: bytes) -> bytes:
+        """Take commands and return messages; waits up to ``wait`` seconds for a first one."""
+        message = json.loads(request)
+        with self._changed:
+            del self._messages[: max(0, message["heard"] - self._first)]
+            self._first = max(self._first, message["heard"])
+            for number, (kind, body) in enumerate(message["commands"], message["first"]):
+                if number == self._obeyed:  # the others have been done before
+                    self._obeyed += 1
+                    self._try(kind, body)
+            self._changed.wait_for(lambda: self._messages, message["wait"])
+            reply = {"obeyed": self._obeyed, "first": self._first, "messages": self._messages, "log": self._new_log()}
+            return json.dumps(reply).encode("ascii")
+
+    def unpack(self, key: str, refs: list[Any]) -> None:
+        """Take a parcel, given as references to its pieces, and start."""
+        import ray
+
+        try:
+            path = receive(node_folder(self._search), key, (ray.get(ref) for ref in refs))
+        except Exception as error:
+            self._say("refused", _refusal(error))
+            return
+        with self._changed:
+            if key == "data":
+                self._start["setup"] = with_data_at(self._start["setup"], path / Path(self._start["data"]).name)
+                self._start["data"] = None
+            else:
+                self._start["code"] = None
+                self._code = str(path)
+            self._try("start", {})
+
+    def collect(self, job_id: str) -> bytes:
+        """The artefacts of a final training, as an archive."""
+        output = self._output(job_id)
+        data = b"".join(pack((path, path.name) for path in sorted(output.iterdir()) if path.is_file()))
+        shutil.rmtree(output, ignore_errors=True)
+        return data
+
+    def stop(self, kill: bool) -> bytes:
+        """End the process and clean up; returns the rest of its log."""
+        process = self._process
+        if process is not None:
+            if kill:
+                process.kill()
+            else:
+                process.leave()
+            process.join()
+        text = self._new_log()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(node_folder(self._search), ignore_errors=True)
+        return text.encode()
+
+    # --- commands
+
+    def _try(self, kind: str, body: dict[str, Any]) -> None:
+        try:
+            self._obey(kind, body)
+        except Exception as error:
+            self._say("refused", _refusal(error))
+
+    def _obey(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "start":
+            self._start |= body
+            self._begin()
+        elif self._process is not None:
+            # A process that has died meanwhile hears nothing, and the engine hears of its death.
+            self._process.send(kind, body if kind != "job" or self._shared else self._localized(body))
+
+    def _begin(self) -> None:
+        """Start the process, or say what is missing for that."""
+        start = self._start
+        missing = [key for key in ("data", "code") if start.get(key) and not (key == "data" and _is_there(start[key]))]
+        if missing:
+            self._say("missing", {"keys": missing})
+            return
+        path = [*filter(None, [self._code]), *_module_path(), *start["path"]]
+        slot = Slot(device=self._device, visible=self._visible, threads=start["threads"], memory=start["memory"])
+        self._process = WorkerProcess(slot.setup(start["setup"]), slot, self._log, self._inbox, path=path)
+
+    def _localized(self, job: dict[str, Any]) -> dict[str, Any]:
+        """The job without folders of a disk that this node does not see."""
+        output = str(self._output(job["id"])) if job["output"] else ""
+        return {**job, "spool": "", "checkpoint": "", "output": output}
+
+    def _output(self, job_id: str) -> Path:
+        folder = self._folder / f"output-{job_id}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    # --- messages
+
+    def _introduce(self) -> dict[str, Any]:
+        import ray
+
+        context = ray.get_runtime_context()
+        # Without GPUs of its own Ray leaves CUDA_VISIBLE_DEVICES as it is, and all would be seen.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if context.get_accelerator_ids().get("GPU") else ""
+        gpus = find_devices() if visible else []
+        self._device = "cuda:0" if visible else "cpu"
+        # By UUID where the driver tells them, else as Ray counts them.
+        self._visible = ",".join(gpu.uuid for gpu in gpus) or visible
+        return {
+            "node": context.get_node_id(), "host": socket.gethostname(), "shared": self._shared,
+            "gpu_memory": gpus[0].memory if gpus else None, "version": __version__,
+        }  # fmt: skip
+
+    def _listen(self) -> None:
+        while True:
+            process, kind, body = self._inbox.get()
+            if kind == "dead":
+                process.join()
+                body = {"exit": describe_exit(body["code"]), "killed": body["code"] == -9, "tail": process.tail()}
+            with self._changed:
+                if process is self._process:
+                    self._process = None if kind == "dead" else process
+                    self._say(kind, body)
+
+    def _say(self, kind: str, body: dict[str, Any]) -> None:
+        with self._changed:
+            self._messages.append((kind, body))
+            self._changed.notify_all()
+
+    def _new_log(self) -> str:
+        """What the log has got since the last time."""
+        if not self._log.exists():
+            return ""
+        with self._log.open("rb") as file:
+            file.seek(self._log_sent)
+            data = file.read(_LOG_BYTES // 2)
+            end = self._log.stat().st_size
+            if end - file.tell() > _LOG_BYTES // 2:
+                data += f"\n[{end - file.tell() - _LOG_BYTES // 2:,} bytes left out]\n".encode()
+                file.seek(end - _LOG_BYTES // 2)
+            data += file.read(_LOG_BYTES // 2)
+            self._log_sent = file.tell()
+        return data.decode(errors="backslashreplace")
+
+
+def _reads(marker: str, text: str) -> bool:
+    try:
+        return bool(marker) and Path(marker).read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
+
+
+def _is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _module_path() -> list[str]:
+    """The module path of the actor without what Ray has added for itself."""
+    import ray
+
+    own = Path(ray.__file__).parent
+    return [entry for entry in sys.path if not Path(entry).is_relative_to(own)]
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, MetanasError):
+        found = None if error.found is None else str(error.found)
+        return {"rule": error.rule, "found": found, "remedy": error.remedy, "where": error.where}
+    return {"rule": "a node must be able to start a worker", "found": describe(error), "where": socket.gethostname()}
