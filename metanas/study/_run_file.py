@@ -66,6 +66,8 @@ class RunFile:
     """Number of worker processes."""
     engine: str = "local"
     """Name of the engine."""
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the engine alone reads; sizes in bytes, durations in seconds."""
     storage: str | None = None
     """URL of the study's storage; None for a file in the run folder."""
     evaluator: str | dict[str, Any] = "train"

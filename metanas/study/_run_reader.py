@@ -28,6 +28,7 @@ from metanas.space import (
 )
 from metanas.study._run_file import DEFAULT_EPOCHS, DEFAULT_STRATEGY, DEFAULT_TRIALS, Objective, RunFile
 from metanas.study._strategies import strategy_problem
+from metanas.worker import ENGINE_OPTIONS
 
 _TOP = (
     "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
@@ -104,7 +105,7 @@ class _Reader(Values):
         search = self._section(root, "search", _SEARCH)
         strategy, options = self._strategy(search)
         train, rungs = self._training(root)
-        workers, engine = self._workers(root)
+        workers, engine, engine_options = self._workers(root)
         space = self.text(root, "$", "space")
         trials = self._number(search, "$.search", "trials", low=1, whole=True)
         time = self._parsed(search, "$.search", "time", _seconds, "a duration such as 90s, 10m or 1h30m")
@@ -130,6 +131,7 @@ class _Reader(Values):
             train_syntax=self._train_syntax(root),
             workers=workers,
             engine=engine,
+            engine_options=engine_options,
             storage=self._storage(root),
             evaluator=self._evaluator(root),
         )
@@ -314,27 +316,42 @@ class _Reader(Values):
             return ()
         return tuple(values)
 
-    def _workers(self, root: MapNode) -> tuple[int | str, str]:
+    def _workers(self, root: MapNode) -> tuple[int | str, str, dict[str, Any]]:
         node = root.entries.get("workers")
         if node is None:
-            return "auto", "local"
+            return "auto", "local", {}
         count: Node | None = node
         engine = "local"
+        options: dict[str, Any] = {}
         if isinstance(node, MapNode):
-            self.keys(node, "$.workers", ("engine", "count"))
             engine = self.text(node, "$.workers", "engine", "local")
-            if engine not in ("local", "inline"):
+            self.keys(node, "$.workers", ("engine", "count", *ENGINE_OPTIONS.get(engine, ())))
+            if engine not in ENGINE_OPTIONS:
                 self.problems.add(
-                    node.entries["engine"].mark, "$.workers.engine", "an engine is local or inline", found=repr(engine),
-                    remedy=did_you_mean(engine, ("local", "inline")),
+                    node.entries["engine"].mark, "$.workers.engine", f"an engine is one of {', '.join(ENGINE_OPTIONS)}",
+                    found=repr(engine), remedy=did_you_mean(engine, ENGINE_OPTIONS),
                 )  # fmt: skip
             count = node.entries.get("count")
+            options = self._engine_options(node, engine)
         value = count.value if isinstance(count, ScalarNode) else ("auto" if count is None else None)
         if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024):
             assert count is not None
             self.problems.add(count.mark, "$.workers", "workers is auto or a whole number from 1", found=kind_of(count))
-            return "auto", engine
-        return value if isinstance(value, int) else "auto", engine
+            return "auto", engine, options
+        return value if isinstance(value, int) else "auto", engine, options
+
+    def _engine_options(self, node: MapNode, engine: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, option in ENGINE_OPTIONS.get(engine, {}).items():
+            entry = node.entries.get(name)
+            if entry is None or (isinstance(entry, ScalarNode) and entry.value is None):
+                continue
+            value = _OPTION_KINDS[option.kind](entry.value) if isinstance(entry, ScalarNode) else None
+            if value is None or not option.accepts(value):
+                self.problems.add(entry.mark, f"$.workers.{name}", option.rule, found=repr(plain(entry)))
+            else:
+                found[name] = value
+        return found
 
     def _storage(self, root: MapNode) -> str | None:
         storage = self.text(root, "$", "storage", "default")
@@ -427,3 +444,17 @@ def _bytes(value: Any) -> int | None:
     if match is None:
         return None
     return int(float(match[1]) * 2 ** {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[match[2]]) or None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _plain_number(value: Any) -> float | None:
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
+
+
+_OPTION_KINDS: dict[str, Callable[[Any], Any]] = {
+    "text": _text, "number": _plain_number, "size": _bytes, "duration": _seconds,
+}  # fmt: skip
+"""How the value of an engine's option is read; None for what is none."""

@@ -216,10 +216,14 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "search": {key: value for key, value in search.items() if value is not None},
         "fidelity": {"epochs": rungs if len(rungs) > 1 else rungs[0]},
         "train": run.train,
-        "workers": run.workers if run.engine == "local" else {"engine": run.engine, "count": run.workers},
+        "workers": run.workers if run.engine == "local" else _engine(run),
         "storage": "default" if run.storage is None else _without_password(run.storage),
         "evaluator": run.evaluator,
     }
+
+
+def _engine(run: RunFile) -> dict[str, Any]:
+    return {"engine": run.engine, "count": run.workers, **run.engine_options}
 
 
 def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
@@ -282,9 +286,10 @@ def run_session(
         proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
         if sets:  # not before all of it was accepted
             write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))
-        slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
+        # The workers of a cluster are not of this machine.
+        slots = [] if run.engine == "ray" else plan_slots(run.workers if isinstance(run.workers, int) else "auto")
         setup = _setup(planned, slots, allow_python)
-        engine = make_engine(run.engine, setup, slots, folder.workers)
+        engine = make_engine(run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options)
         trials.clock = engine.time
         folder.write_info(folder.read_info() | {"workers": engine.capacity})
         finished = False
@@ -317,8 +322,8 @@ def _setup(planned: Plan, slots: Sequence[Slot], allow_python: bool) -> dict[str
     """All that a worker needs, as JSON values."""
     run = planned.run
     _, text = find_space(run.space, base=run.base)
-    # On a GPU the slot knows its own memory.
-    limit = run.max_memory or (_free_memory(len(slots)) if slots[0].device == "cpu" else None)
+    # On a GPU the slot, and on a cluster the worker, knows its own memory.
+    limit = run.max_memory or (_free_memory(len(slots)) if slots and slots[0].device == "cpu" else None)
     setup = {
         "evaluator": run.evaluator,
         "allow_python": allow_python,

@@ -12,12 +12,28 @@ from metanas.worker._devices import Slot
 from metanas.worker._engine import Engine
 from metanas.worker._inline import InlineEngine
 from metanas.worker._local import LocalEngine
+from metanas.worker._ray_options import RAY_OPTIONS, EngineOption, RayOptions
+
+ENGINE_OPTIONS: Mapping[str, Mapping[str, EngineOption]] = {"local": {}, "inline": {}, "ray": RAY_OPTIONS}
+"""Name of an engine -> what it reads of a run file's ``workers``, besides ``engine`` and ``count``."""
 
 
-def make_engine(name: str, setup: Mapping[str, Any], slots: Sequence[Slot], log_dir: Path | None = None) -> Engine:
-    """The engine called ``name``: ``local``, or ``inline``, which takes device and threads of the first slot.
+def make_engine(
+    name: str,
+    setup: Mapping[str, Any],
+    slots: Sequence[Slot],
+    log_dir: Path | None = None,
+    *,
+    count: int | str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Engine:
+    """The engine called ``name``.
 
-    Raises MetanasError for another name, and where the evaluator of ``setup`` is refused at once.
+    ``local`` has a worker a slot; ``inline`` takes device and threads of the first slot; ``ray`` takes ``count``
+    workers (``auto`` for as many as there is room for) and its ``options``, and needs no slots.
+
+    Raises MetanasError for another name, where the evaluator of ``setup`` is refused at once, and where a cluster
+    cannot be used.
     """
 
     def inline() -> Engine:
@@ -26,7 +42,13 @@ def make_engine(name: str, setup: Mapping[str, Any], slots: Sequence[Slot], log_
     def local() -> Engine:
         return LocalEngine(setup, slots, log_dir=log_dir)
 
-    makers: dict[str, Callable[[], Engine]] = {"inline": inline, "local": local}
+    def ray() -> Engine:
+        from metanas.worker._ray import RayEngine
+
+        workers = count if isinstance(count, int) else None
+        return RayEngine(setup, RayOptions.from_mapping(options or {}, count=workers), log_dir=log_dir)
+
+    makers: dict[str, Callable[[], Engine]] = {"inline": inline, "local": local, "ray": ray}
     if name not in makers:
         near = difflib.get_close_matches(name, makers, n=1)
         remedy = f"did you mean {near[0]}?" if near else ""

@@ -195,7 +195,7 @@ class RayEngine(Engine):
         """Start the workers, and wait for those that have room."""
         self._marker.write_text(self._search, encoding="utf-8")
         nodes = self._cluster.nodes()
-        self._needs = needs_of(self._options, nodes)
+        self._needs = needs_of(self._options, nodes, self._setup.get("memory_limit"))
         if not room(self._needs, nodes) and self._options.wait is None:
             raise self._no_room(nodes)
         self._resize(nodes)

@@ -121,12 +121,13 @@ class Cluster:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def needs_of(options: RayOptions, nodes: Mapping[str, Mapping[str, float]]) -> Needs:
-    """What one worker reserves in a cluster of such nodes."""
+def needs_of(options: RayOptions, nodes: Mapping[str, Mapping[str, float]], limit: int | None = None) -> Needs:
+    """What one worker reserves in a cluster of such nodes, if a training may take ``limit`` bytes of its device."""
     gpus = options.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if any(resources.get("GPU", 0) >= 1 for resources in nodes.values()) else 0.0
-    return Needs(cpus=options.cpus_per_trial or 1.0, gpus=gpus, memory=options.memory_per_trial or 0)
+    memory = options.memory_per_trial or (limit if not gpus else None) or 0
+    return Needs(cpus=options.cpus_per_trial or 1.0, gpus=gpus, memory=memory)
 
 
 def room(needs: Needs, nodes: Mapping[str, Mapping[str, float]]) -> int:

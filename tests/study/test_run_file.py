@@ -106,6 +106,17 @@ def test_sizes(text: str, size: int) -> None:
     assert with_(f"search: {{max_memory: {text}}}").max_memory == size
 
 
+def test_workers_of_a_cluster() -> None:
+    run = with_(
+        "workers: {engine: ray, address: '10.0.0.1:6379', gpus_per_trial: 0.5, memory_per_trial: 4GB, wait: 10m}"
+    )
+    assert (run.engine, run.workers) == ("ray", "auto")
+    assert run.engine_options == {
+        "address": "10.0.0.1:6379", "gpus_per_trial": 0.5, "memory_per_trial": 4 * 2**30, "wait": 600,
+    }  # fmt: skip
+    assert with_("workers: {engine: ray, count: 4}").workers == 4
+
+
 @pytest.mark.parametrize("key", ["time", "max_memory", "target"])
 @pytest.mark.parametrize("value", ["10x", "''", "-1m", "[1]", ".nan", "true"])
 def test_no_durations_sizes_or_numbers(key: str, value: str) -> None:
@@ -219,8 +230,14 @@ constraints: params < 3
         ("train: {optimizer: {choice: [adamw, sdg]}}", ["optimizer is one of"]),
         ("train: {batch_size: {int: [1, 8]}}", ["batch_size is a whole number of at least 2"]),
         ("train: {lr: {float: [0, 1], log: true}}", ["$.train.lr"]),
-        ("workers: {engine: lokal}", ["an engine is local or inline", "'local'"]),
+        ("workers: {engine: lokal}", ["an engine is one of local, inline, ray", "'local'"]),
         ("workers: {engin: local}", ["'engine'"]),
+        ("workers: {engine: local, address: auto}", ["$.workers", "address"]),
+        ("workers: {engine: ray, gpus_per_trial: 1.5}", ["gpus_per_trial is 0, a part of 1 such as 0.5, or whole"]),
+        ("workers: {engine: ray, cpus_per_trial: 0}", ["cpus_per_trial is"]),
+        ("workers: {engine: ray, address: 'ray://head:10001'}", ["address is auto", "'ray://head:10001'"]),
+        ("workers: {engine: ray, memory_per_trial: much}", ["memory_per_trial is a size"]),
+        ("workers: {engine: ray, wait: [1]}", ["wait is a duration"]),
         ("workers: 2.5", ["workers is auto"]),
         ("name: a b", ["a name is letters, digits"]),
         ("name: 3", ["$.name"]),
