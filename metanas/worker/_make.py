@@ -48,7 +48,7 @@ def make_engine(
         workers = count if isinstance(count, int) else None
         return RayEngine(setup, RayOptions.from_mapping(options or {}, count=workers), log_dir=log_dir)
 
-    makers: dict[str, Callable[[], Engine]] = {"inline": inline, "local": local, "ray": ray}
+    makers: dict[str, Callable[[], Engine]] = {"local": local, "inline": inline, "ray": ray}
     if name not in makers:
         near = difflib.get_close_matches(name, makers, n=1)
         remedy = f"did you mean {near[0]}?" if near else ""
