@@ -45,12 +45,12 @@ def count_rows(
                 there = tuple(n + (k in bounded and group == 1) for k, n in enumerate(edges))
                 if all(there[k] <= limits[k].most for k in bounded):
                     new[*values, group, *there] += count * size
+            if len(new) > MAX_STATES:
+                return None
         live.append(column)
         states = _project(_allowed(new, live, due[column], table), live, last_use, column)
         live = [c for c in live if last_use[c] > column]
         states = _forget_full(states, len(live), limits, column)
-        if len(states) > MAX_STATES:
-            return None
     return sum(states.values())
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import combinations
+from math import comb
 
 from metanas.space._problems import Problems
-from metanas.space._resolve_values import ValueResolver, join
+from metanas.space._resolve_values import TooLargeError, ValueResolver, join
 from metanas.space._syntax import Constant, GraphForm, ModuleSyntax, OptionalForm, SpaceSyntax, StepsForm, ValueSyntax
 from metanas.space._template import (
     IDENTITY,
@@ -23,6 +24,9 @@ from metanas.space._template import (
 
 Overrides = dict[str, ValueSyntax]
 
+MAX_READS = 50_000
+"""Ways to choose what is read, of all steps of a file."""
+
 
 class CellResolver(ValueResolver, ABC):
     """Resolves cells; what stands on their edges and nodes is for the class below."""
@@ -31,6 +35,7 @@ class CellResolver(ValueResolver, ABC):
         super().__init__(syntax, problems)
         self.limits: dict[str, tuple[tuple[int, ...], int]] = {}
         """Place of a cell -> its optional edges, and how many may be there."""
+        self.reads = 0
 
     @abstractmethod
     def module(self, syntax: ModuleSyntax, place: str, when: Clause, first: Overrides | None = None) -> Template:
@@ -90,7 +95,11 @@ class CellResolver(ValueResolver, ABC):
 
     def _step_edges(self, syntax: StepsForm, names: list[str], place: str, when: Clause) -> tuple[CellEdge, ...]:
         """One decision for which states are read, in order; then one module for each."""
-        picks = list(combinations(range(len(names)), min(syntax.reads, len(names))))
+        reads = min(syntax.reads, len(names))
+        self.reads += comb(len(names), reads)
+        if self.reads > MAX_READS:
+            raise TooLargeError(syntax, f"the steps of a space have at most {MAX_READS:,} ways to read")
+        picks = list(combinations(range(len(names)), reads))
         decision = None
         if len(picks) > 1:
             labels = tuple("+".join(names[state] for state in pick) for pick in picks)

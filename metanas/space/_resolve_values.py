@@ -39,7 +39,7 @@ from metanas.space._template import (
 )
 from metanas.space._yaml import Scalar
 
-MAX_STEPS = 200_000
+MAX_STEPS = 20_000
 """Places visited; beyond this a file repeats itself without measure."""
 MAX_DECISIONS = 5_000
 MAX_LETS = 10

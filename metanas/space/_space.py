@@ -20,8 +20,10 @@ from metanas.space._yaml import Scalar
 Rows = npt.NDArray[np.int64]
 """Architectures, ``(n, n_decisions)``: an index into each decision's values, −1 where it is inactive."""
 
-_MAX_DRAWS = 1000
-"""Batches drawn for rows that meet the constraints on decisions before giving up."""
+_MAX_DRAWS = 2_000_000
+"""Rows drawn for one that meets the constraints on decisions before giving up."""
+_BATCH = 32_768
+"""Most rows drawn at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +104,11 @@ class SearchSpace:
 
         """
         kept: list[Rows] = []
-        count, wanted = 0, n
-        for _ in range(_MAX_DRAWS):
+        count = drawn = 0
+        wanted = n
+        while drawn < _MAX_DRAWS * (1 + count):
             rows = self._draw(wanted, rng, prior)
+            drawn += wanted
             rows = rows[self.satisfies(rows)]
             kept.append(rows[: n - count])
             count += len(kept[-1])
@@ -112,11 +116,11 @@ class SearchSpace:
                 return np.concatenate(kept) if len(kept) > 1 else kept[0]
             if not count and self.size == 0:
                 break
-            wanted = min(4 * wanted, 4096)
+            wanted = max(n, min(4 * wanted, _BATCH))
         rules = [limit.text for limit in self.limits] + [c.text for c in self.constraints if not c.measures]
         texts = ", ".join(map(repr, rules))
         raise ConstraintError(
-            f"some row must meet the constraints {texts}", found=f"{count} in {_MAX_DRAWS} batches", remedy="relax them",
+            f"some row must meet the constraints {texts}", found=f"{count} of {drawn:,} drawn", remedy="relax them",
             where=f"space {self.name}",
         )  # fmt: skip
 

@@ -106,6 +106,9 @@ def parse_yaml(text: str, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Mark(file, mark.line + 1, mark.column + 1) if mark else Mark(file, 1, 1)
+        if "maximum nesting depth" in str(error.problem):  # of libyaml, from version 0.2.6
+            too_deep = Problem(place, "$", f"values nest at most {MAX_DEPTH} deep", "deeper nesting", "use blocks")
+            raise LanguageError([too_deep]) from error
         rule = f"the file must be YAML: {error.problem or error.context}"
         raise LanguageError([Problem(place, "$", rule, "", "check indentation, brackets and quotes")]) from error
     except (yaml.YAMLError, ValueError) as error:

@@ -162,6 +162,7 @@ def test_figures_are_those_of_the_code() -> None:
         _parse_values,
         _problems,
         _resolve,
+        _resolve_cells,
         _resolve_values,
         _template,
         _yaml,
@@ -172,7 +173,7 @@ def test_figures_are_those_of_the_code() -> None:
     for value in (
         _yaml.MAX_BYTES, _yaml.MAX_NODES, _yaml.MAX_DEPTH, _resolve.MAX_NESTING, _parse_modules.MAX_REPEATS, _parse_cells.MAX_NODES,
         _resolve_values.MAX_DECISIONS, _parse_values.MAX_LEVELS, _resolve_values.MAX_STEPS, _resolve_values.MAX_LETS, _expression.MAX_LENGTH,
-        _expression.MAX_NESTING,
+        _expression.MAX_NESTING, _resolve_cells.MAX_READS,
     ):  # fmt: skip
         assert re.search(rf"\| {value:,}\b", limits), value
     for text, name in [

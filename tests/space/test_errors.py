@@ -186,7 +186,7 @@ REPEAT = "{repeat: " * 3 + "relu" + ", times: 200}" * 3
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (file(f"[{REPEAT}, head]"), "at most 200,000 places"),
+        (file(f"[{REPEAT}, head]"), "at most 20,000 places"),
         (file("[{new: t}, head]", "blocks: {t: {depth: 12, choice: {l: relu, f: [{new: t}, {new: t}, {new: t}]}}}\n"), "at most"),
         (file("[b0, head]", "blocks: {" + "".join(f"b{i}: [[b{i + 1}]], " for i in range(300)) + "b300: relu}\n"), "nest at most 100"),
         (file("[{conv: {out: $a0}}, head]", "let: {" + "".join(f"a{i}: $a{i + 1} + $a{i + 1}, " for i in range(40)) + "a40: 1}\n"), "10 deep"),
