@@ -194,9 +194,8 @@ def outcome(text: str) -> tuple[str, float]:
         try:
             loaded.append(parse_space_text(text, "f"))
         except LanguageError as error:
-            assert error.problems
-            assert all(str(problem).startswith("f:") for problem in error.problems)
-            return "error"
+            placed = error.problems and all(str(problem).startswith("f:") for problem in error.problems)
+            return "error" if placed else "fault: an error without its place"
         return "space"
 
     def use() -> str:
