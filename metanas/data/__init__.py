@@ -15,6 +15,7 @@ from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
 
 if TYPE_CHECKING:
+    from metanas.data._tables import read_frame
     from metanas.data._tensors import Augmentation, Part, Tensors, augmentation, batches, to_device
 
 __all__ = [
@@ -35,9 +36,12 @@ __all__ = [
     "fit_preparation",
     "load_dataset",
     "preparation_source",
+    "read_frame",
     "split",
     "to_device",
 ]
 
 _TORCH = ("Augmentation", "Part", "Tensors", "augmentation", "batches", "to_device")
-__getattr__ = lazy_attributes(__name__, dict.fromkeys(_TORCH, "metanas.data._tensors"))
+__getattr__ = lazy_attributes(
+    __name__, dict.fromkeys(_TORCH, "metanas.data._tensors") | {"read_frame": "metanas.data._tables"}
+)

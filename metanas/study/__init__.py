@@ -4,22 +4,25 @@ The only package that imports Optuna.
 """
 
 from metanas.study._final import read_final
-from metanas.study._folder import Lease, RunFolder, environment
+from metanas.study._folder import Lease, RunFolder, environment, write_atomically
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
+from metanas.study._memory import MemorySampler
 from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile
-from metanas.study._run_reader import parse_run_text, read_run_file
+from metanas.study._run_reader import override, parse_run_text, read_run_file
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
-from metanas.study._strategies import strategy_names
+from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_sources
+from metanas.study._table_keys import table_keys
 from metanas.study._trials import Trials
 
 __all__ = [
     "Ending",
     "Lease",
     "Listener",
+    "MemorySampler",
     "Outcome",
     "Plan",
     "RunFile",
@@ -30,6 +33,8 @@ __all__ = [
     "Trials",
     "create_run",
     "environment",
+    "make_strategy",
+    "override",
     "parse_run_text",
     "plan",
     "profile_space",
@@ -39,4 +44,8 @@ __all__ = [
     "resolved",
     "run_session",
     "strategy_names",
+    "strategy_problem",
+    "table_keys",
+    "takes_sources",
+    "write_atomically",
 ]

@@ -57,7 +57,7 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     """A run file from its text; see :func:`read_run_file`."""
     root = parse_yaml(text, file)
     for setting in sets:
-        _override(root, setting)
+        override(root, setting)
     problems = Problems()
     reader = _Reader(problems)
     run = reader.run_file(root, file, base)
@@ -66,7 +66,8 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     return run
 
 
-def _override(root: Node, setting: str) -> None:
+def override(root: Node, setting: str) -> None:
+    """Put a setting such as ``search.trials=10`` into a document. Raises LanguageError when it is none."""
     key, equals, text = setting.partition("=")
     mark = Mark(f"--set {key}", 1, 1)
     if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):

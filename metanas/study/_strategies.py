@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metanas._lazy import optional_import
-from metanas.controller import Evolution, LocalSearch, RandomSearch
+from metanas.controller import Evolution, LocalSearch, RandomSearch, Strategy
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
 
 if TYPE_CHECKING:
     import optuna
 
-STRATEGIES: Mapping[str, type[RandomSearch] | type[Evolution] | type[LocalSearch]] = {
+STRATEGIES: Mapping[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": Evolution,
     "local": LocalSearch,
 }
+NEED_SOURCES: tuple[str, ...] = ()
+"""Of these, the ones that do nothing without source tasks."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
     "tpe": "TPESampler",
@@ -43,23 +45,50 @@ def strategy_names() -> list[str]:
     return [*STRATEGIES, *(f"optuna:{name}" for name in SAMPLERS)]
 
 
-def strategy_problem(name: str, options: Mapping[str, Any]) -> MetanasError | None:
-    """What keeps ``name`` with ``options`` from being a strategy, if anything. Loads no Optuna."""
+def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = False) -> MetanasError | None:
+    """What keeps ``name`` with ``options`` from being a strategy, if anything. Loads no Optuna.
+
+    ``bench`` says that it is for a bench, which has source tasks.
+    """
     if name not in strategy_names():
         return MetanasError(f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names()))
     if name not in STRATEGIES:
         return None
-    known = [each.name for each in dataclasses.fields(STRATEGIES[name])]
+    known = [each.name for each in _fields(name) if each.name != "sources"]
     for key, value in options.items():
         if key not in known:
             return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
         if isinstance(value, bool) or not isinstance(value, int):
             return MetanasError(f"{name}.{key} is a whole number", found=repr(value))
+    if name in NEED_SOURCES and not bench:
+        return MetanasError(
+            f"{name} learns from results on other data sets, which 'metanas bench' alone hands over",
+            remedy="use meta, or another strategy",
+        )
     try:
-        STRATEGIES[name](**options)
+        make_strategy(name, options)
     except MetanasError as error:
         return error
     return None
+
+
+def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """A strategy of ours with these settings, ``sources`` among them where it takes any.
+
+    Raises MetanasError when the settings do not suit it.
+    """
+    make: Callable[..., Strategy] = STRATEGIES[name]
+    return make(**settings)
+
+
+def takes_sources(name: str) -> bool:
+    """Whether a strategy learns from the results of other data sets (:class:`metanas.tables.TaskData`)."""
+    return name in STRATEGIES and any(each.name == "sources" for each in _fields(name))
+
+
+def _fields(name: str) -> tuple[dataclasses.Field[Any], ...]:
+    kind: Any = STRATEGIES[name]
+    return dataclasses.fields(kind)
 
 
 def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed: int) -> optuna.samplers.BaseSampler:

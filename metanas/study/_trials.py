@@ -194,12 +194,9 @@ class Trials:
         """
         self.study.sampler = sampler
         trial = self.study.ask()
-        row = np.full((1, len(self.space.decisions)), -1, dtype=np.int64)
-        for column, decision in enumerate(self.space.decisions):
-            if self.space.is_active(row, column)[0]:
-                row[0, column] = decision.index_of(_suggest(trial, decision))
+        row = suggest_row(trial, self.space)
         self._ids[trial.number] = trial._trial_id
-        return trial.number, row[0]
+        return trial.number, row
 
     def adopt(
         self, number: int, row: Row, *, origin: str, canonical_id: str, duplicate_of: int | None = None
@@ -295,6 +292,15 @@ def distribution_of(decision: Decision) -> BaseDistribution:
     if decision.kind == "float":
         return FloatDistribution(float(first), float(last), log=decision.log)
     return CategoricalDistribution(tuple(decision.values))
+
+
+def suggest_row(trial: optuna.Trial, space: SearchSpace) -> Row:
+    """The row ``(n_decisions,)`` that a trial's sampler suggests, each active decision in the order of the table."""
+    row = np.full((1, len(space.decisions)), -1, dtype=np.int64)
+    for column, decision in enumerate(space.decisions):
+        if space.is_active(row, column)[0]:
+            row[0, column] = decision.index_of(_suggest(trial, decision))
+    return np.asarray(row[0])
 
 
 def _suggest(trial: optuna.Trial, decision: Decision) -> Scalar:

@@ -4,6 +4,7 @@
 """
 
 from metanas.tables._benchmarks import BENCHMARKS, Benchmark, load_benchmark
+from metanas.tables._files import TableFile, read_table
 from metanas.tables._table import ResultTable, TaskData
 
-__all__ = ["BENCHMARKS", "Benchmark", "ResultTable", "TaskData", "load_benchmark"]
+__all__ = ["BENCHMARKS", "Benchmark", "ResultTable", "TableFile", "TaskData", "load_benchmark", "read_table"]

@@ -1,0 +1,162 @@
+"""One search of a bench, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from metanas._rng import derive_seed, generator
+from metanas.bench._players import Player, SamplerPlayer, StrategyPlayer
+from metanas.bench._spec import BUDGETS, CellSpec, Sources, TaskSpec
+from metanas.bench._target import Judge, Target
+from metanas.errors import MetanasError
+from metanas.space import SearchSpace
+from metanas.study import MemorySampler, make_strategy, takes_sources
+from metanas.tables import ResultTable, TaskData, load_benchmark, read_table
+
+_RANKED = 1000
+"""Architectures on which a model's ranking is judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What a search came to. Grid points are numbers of evaluations."""
+
+    grid: tuple[int, ...]
+    """When the recommended architecture was judged."""
+    regret: tuple[float, ...]
+    """Simple regret of the recommended architecture at each grid point, in the metric's unit."""
+    test: tuple[float, ...] | None
+    """Its test value at each grid point; None where the table has none."""
+    tau: Mapping[int, float]
+    """Kendall's τ between predicted and true losses, by number of evaluations; empty without a model."""
+    seconds: tuple[float, ...]
+    """Of each proposal."""
+    evaluated: tuple[int, ...]
+    """Places in the table, in order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as JSON values."""
+        return asdict(self) | {"tau": {str(budget): tau for budget, tau in self.tau.items()}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        """The inverse of :meth:`to_json`."""
+        test = data["test"]
+        return cls(
+            grid=tuple(data["grid"]), regret=tuple(data["regret"]), test=None if test is None else tuple(test),
+            tau={int(budget): tau for budget, tau in data["tau"].items()}, seconds=tuple(data["seconds"]),
+            evaluated=tuple(data["evaluated"]),
+        )  # fmt: skip
+
+    def regret_after(self, evaluations: int) -> float:
+        """Simple regret after so many evaluations; of a search that ended before, its last."""
+        return self.regret[max(int(np.searchsorted(self.grid, evaluations, side="right")) - 1, 0)]
+
+    def evaluations_to(self, regret: float) -> int | None:
+        """The first grid point at which the regret is at most ``regret``; None when there is none."""
+        within = np.array(self.regret) <= regret + 1e-9
+        return self.grid[int(within.argmax())] if within.any() else None
+
+
+def grid_to(evaluations: int) -> tuple[int, ...]:
+    """Grid points: each up to 50, then coarser, since a model's recommendation costs time."""
+    points = {n for n in range(1, evaluations + 1) if n <= 50 or (n <= 100 and n % 5 == 0) or n % 10 == 0}
+    return tuple(sorted(points | {evaluations}))
+
+
+def load_task(task: TaskSpec) -> ResultTable:
+    """The table of a task."""
+    if task.benchmark:
+        return load_benchmark(task.benchmark, task.dataset)
+    return read_table(task.file, space=task.space, **task.options)
+
+
+def draw_sources(
+    sources: Sources, target: TaskSpec, space: SearchSpace, *, seed: int, single: bool
+) -> tuple[TaskData, ...]:
+    """What a strategy knows of the other data sets: the same for every strategy with this seed.
+
+    Raises MetanasError when a source has another space.
+    """
+    drawn = []
+    for task in sources.tasks:
+        if task == target:
+            continue
+        table = load_task(task)
+        if table.space.decisions != space.decisions:
+            raise MetanasError(
+                "source and target have the same decisions", found=f"{task.name} for {target.name}", where="sources",
+                remedy="name sources of the target's space",
+            )  # fmt: skip
+        drawn.append(table.task(sources.known, generator(seed, "source", task.name), single=single))
+    return tuple(drawn)
+
+
+def play(cell: CellSpec) -> Cell:
+    """Search.
+
+    Raises
+    ------
+    MetanasError
+        If a table cannot be read, or the strategy does not suit it.
+
+    """
+    table = load_task(cell.task)
+    target = Target(table, seed=cell.seed, values=cell.values)
+    judge = Judge(table)
+    player = _player(cell, table)
+    ranked, losses = judge.ranking(_RANKED, generator(cell.seed, "ranking", table.name))
+    grid = grid_to(min(cell.evaluations, len(target.candidates())))
+    regret: list[float] = []
+    test: list[float] = []
+    seconds: list[float] = []
+    tau: dict[int, float] = {}
+    for number in range(grid[-1] + 1):
+        if number in (0, *BUDGETS):
+            predicted = player.predict(ranked, generator(cell.seed, "predict", table.name, number))
+            if predicted is not None:
+                tau[number] = float(np.nan_to_num(kendalltau(predicted, losses).statistic))
+        if number == grid[-1]:
+            break
+        began = time.perf_counter()
+        proposal = player.propose(target, generator(cell.seed, "proposal", table.name, number))
+        seconds.append(time.perf_counter() - began)
+        if proposal is None:
+            raise MetanasError(
+                "a strategy goes on while something is left to evaluate", found=f"no proposal after {number}",
+                where=cell.contestant.name,
+            )  # fmt: skip
+        player.observe(proposal.row, target.evaluate(proposal.row))
+        if number + 1 in grid:
+            recommended = player.recommend()
+            recommended = proposal.row if recommended is None else recommended
+            regret.append(judge.regret(recommended))
+            value = judge.test(recommended)
+            test += [] if value is None else [value]
+    return Cell(
+        grid=grid, regret=tuple(regret), test=tuple(test) or None, tau=tau, seconds=tuple(seconds),
+        evaluated=tuple(target.evaluated),
+    )  # fmt: skip
+
+
+def _player(cell: CellSpec, table: ResultTable) -> Player:
+    contestant = cell.contestant
+    if contestant.strategy.startswith("optuna:"):
+        seed = derive_seed(cell.seed, "sampler", table.name)
+        sampler = MemorySampler(contestant.strategy, contestant.settings, table.space, seed=seed)
+        return SamplerPlayer(sampler, table.space)
+    settings = dict(contestant.settings)
+    if takes_sources(contestant.strategy) and contestant.sources != "none":
+        assert cell.sources is not None
+        sources = draw_sources(cell.sources, cell.task, table.space, seed=cell.seed, single=cell.values == "repeat")
+        if contestant.sources == "shuffled":
+            rng = generator(cell.seed, "shuffle", table.name)
+            sources = tuple(replace(source, losses=rng.permutation(source.losses)) for source in sources)
+        settings["sources"] = sources
+    return StrategyPlayer(make_strategy(contestant.strategy, settings), table.space)

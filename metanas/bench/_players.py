@@ -1,0 +1,89 @@
+"""Strategies and Optuna's samplers, as one search in memory plays them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.bench._target import Target
+from metanas.controller import Observation, Proposal, RandomSearch, Strategy
+from metanas.space import Rows, SearchSpace
+from metanas.study import MemorySampler
+
+Row = npt.NDArray[np.int64]
+
+_MAX_STALE = 200
+"""Proposals of a sampler in a row that bring nothing new, after which one is drawn at random."""
+
+
+class Player(ABC):
+    """Proposes, and is told what came of it."""
+
+    @abstractmethod
+    def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
+        """What to evaluate next; None when nothing is left."""
+
+    @abstractmethod
+    def observe(self, row: Row, loss: float) -> None:
+        """What the proposal came to."""
+
+    @abstractmethod
+    def recommend(self) -> Row | None:
+        """The architecture that it would hand out now."""
+
+    @abstractmethod
+    def predict(self, rows: Rows, rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
+        """Expected losses ``(n,)``; None without a model."""
+
+
+class StrategyPlayer(Player):
+    """A strategy of ours, with the observations that it is given each time."""
+
+    def __init__(self, strategy: Strategy, space: SearchSpace) -> None:
+        self._strategy = strategy
+        self._space = space
+        self._observations: list[Observation] = []
+
+    def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
+        return self._strategy.propose(self._space, self._observations, target, rng)
+
+    def observe(self, row: Row, loss: float) -> None:
+        number = len(self._observations)
+        self._observations.append(Observation(number=number, row=tuple(int(v) for v in row), losses=(loss,)))
+
+    def recommend(self) -> Row | None:
+        return self._strategy.recommend(self._space, self._observations)
+
+    def predict(self, rows: Rows, rng: np.random.Generator) -> npt.NDArray[np.float64] | None:
+        return self._strategy.predict(self._space, self._observations, rows, rng)
+
+
+class SamplerPlayer(StrategyPlayer):
+    """A sampler of Optuna's on a study in memory. What it proposes again is told it again, and costs no evaluation."""
+
+    def __init__(self, sampler: MemorySampler, space: SearchSpace) -> None:
+        super().__init__(RandomSearch(), space)
+        self._sampler = sampler
+        self._asked: int | None = None
+        self._losses: dict[tuple[int, ...], float] = {}
+
+    def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
+        for _ in range(_MAX_STALE):
+            number, row = self._sampler.ask()
+            if target(row):
+                self._asked = number
+                return Proposal(row, "sampler")
+            # A row that denotes a known network by another spelling has no loss of its own, and is refused.
+            self._sampler.tell(number, self._losses.get(tuple(row.tolist())))
+        return super().propose(target, rng)
+
+    def observe(self, row: Row, loss: float) -> None:
+        super().observe(row, loss)
+        self._losses[tuple(row.tolist())] = loss
+        if self._asked is not None:
+            self._sampler.tell(self._asked, loss)
+        else:
+            self._sampler.add(row, loss)
+        self._asked = None

@@ -1,0 +1,138 @@
+"""A comparison as files: a page of tables and plots, and a CSV of all cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from metanas.bench._bench import Comparison
+from metanas.bench._plots import draw_curves, draw_ranks
+from metanas.bench._scores import (
+    critical_difference,
+    proposal_seconds,
+    rankings,
+    reaches,
+    regrets,
+    scores,
+    tested,
+)
+from metanas.study import environment, write_atomically
+
+
+def write_report(comparison: Comparison, folder: Path) -> Path:
+    """Write ``report.md``, its plots and ``results.csv`` into ``folder``; the page's path."""
+    draw_curves(comparison, folder / "regret.png")
+    blocks = len(comparison.bench.tasks) * comparison.bench.seeds
+    for evaluations in comparison.bench.budgets:
+        draw_ranks(scores(comparison, evaluations), blocks, folder / f"ranks_{evaluations}.png")
+    write_atomically(folder / "results.csv", _csv(comparison))
+    page = folder / "report.md"
+    write_atomically(page, _page(comparison))
+    return page
+
+
+def summary(comparison: Comparison, evaluations: int) -> list[tuple[str, ...]]:
+    """Rows of text: a strategy's mean regret at each budget, and its mean rank at ``evaluations``."""
+    budgets = comparison.bench.budgets
+    ranked = scores(comparison, evaluations)
+    means = {budget: {score.name: score for score in scores(comparison, budget)} for budget in budgets}
+    head = ("strategy", *(f"after {budget}" for budget in budgets), f"mean rank at {evaluations}")
+    return [
+        head,
+        *((s.name, *(f"{means[b][s.name].mean:.3f}" for b in budgets), f"{s.rank:.2f}") for s in ranked),
+    ]  # fmt: skip
+
+
+def _page(comparison: Comparison) -> str:
+    bench = comparison.bench
+    blocks = len(bench.tasks) * bench.seeds
+    information = environment()
+    versions = ", ".join(f"{name} {version}" for name, version in information["versions"].items())
+    known = "all" if bench.sources.known is None else f"{bench.sources.known:,} random"
+    what = "the mean over the table's repeats" if bench.values == "mean" else "one of the table's repeats at random"
+    lines = [
+        f"# {bench.name}",
+        "",
+        f"{len(bench.contestants)} strategies, {len(bench.tasks)} tasks ({', '.join(t.name for t in bench.tasks)}), seeds "
+        f"{bench.first_seed} to {bench.first_seed + bench.seeds - 1}, {bench.evaluations} evaluations a search; an evaluation "
+        f"gives {what}. Strategies that transfer know {known} architectures of each other data set, drawn anew for each seed.",
+        "",
+        "Simple regret is what the mean of the recommended architecture's repeats loses to the best one's, in the metric's "
+        "unit (accuracies: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks and tests "
+        f"are over {blocks} blocks, a block being one task with one seed: Wilcoxon's signed-rank test against the strategy "
+        "with the best mean rank, corrected by Holm. The critical difference is Nemenyi's at 5 %; blocks of one task are "
+        "no independent tasks, so it says how sure the ranks are on these tasks, not on others.",
+        "",
+        f"metanas and libraries: {versions}. Machine: {information['machine']}.",
+        "",
+        "![Simple regret](regret.png)",
+    ]  # fmt: skip
+    for budget in bench.budgets:
+        table = [("strategy", "mean", "95 % interval", "median", "mean rank", "p against the best")]
+        table += [
+            (
+                s.name, f"{s.mean:.3f}", f"{s.low:.3f} to {s.high:.3f}", f"{s.median:.3f}", f"{s.rank:.2f}",
+                "" if s.p is None else f"{s.p:.2g}",
+            )
+            for s in scores(comparison, budget)
+        ]  # fmt: skip
+        lines += ["", f"## After {budget} evaluations", "", *_markdown(table), "", f"![Mean ranks](ranks_{budget}.png)"]
+    lines += ["", "## Task by task: mean simple regret", "", *_by_task(comparison)]
+    lines += ["", "## Evaluations to the optimum's neighbourhood", ""]
+    lines += ["A search counts as there when the recommended architecture's regret is at most so many points.", ""]
+    near = [("strategy", "points", "searches that came there", "evaluations that half of them needed")]
+    near += [
+        (r.name, f"{r.regret:g}", f"{r.share:.0%}", "" if r.median is None else f"{r.median:g}")
+        for r in reaches(comparison)
+    ]
+    lines += _markdown(near)
+    if test := tested(comparison, bench.budgets):
+        lines += ["", "## Test value of the recommended architecture", ""]
+        lines += ["Chosen by validation; no search saw test values.", ""]
+        head = ("strategy", *(f"after {budget}" for budget in bench.budgets))
+        lines += _markdown([head, *((name, *(f"{v:.2f}" for v in values)) for name, values in test.items())])
+    if taus := rankings(comparison):
+        numbers = sorted({number for by_number in taus.values() for number in by_number})
+        lines += ["", "## Ranking: mean Kendall's τ of what a strategy's model predicts", ""]
+        lines += ["Over random architectures of the task, after so many results of its own search.", ""]
+        head = ("strategy", *map(str, numbers))
+        rows = [(name, *(f"{t[n]:.3f}" if n in t else "" for n in numbers)) for name, t in taus.items()]
+        lines += _markdown([head, *rows])
+    lines += ["", "## Seconds a proposal", ""]
+    times = [("strategy", "median", "95th percentile")]
+    times += [(name, f"{median:.2g}", f"{high:.2g}") for name, (median, high) in proposal_seconds(comparison).items()]
+    lines += _markdown(times)
+    lines += ["", f"Critical difference at 5 %: {critical_difference(len(bench.contestants), blocks):.3f} ranks."]
+    return "\n".join(lines) + "\n"
+
+
+def _by_task(comparison: Comparison) -> list[str]:
+    budgets = comparison.bench.budgets
+    table: list[tuple[str, ...]] = [("task", "strategy", *(f"after {budget}" for budget in budgets))]
+    for task in comparison.bench.tasks:
+        means = [regrets(comparison, budget, task.name).mean(axis=0) for budget in budgets]
+        table += [
+            (task.name, contestant.name, *(f"{mean[column]:.3f}" for mean in means))
+            for column, contestant in enumerate(comparison.bench.contestants)
+        ]
+    return _markdown(table)
+
+
+def _markdown(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(rows[0]), line("---" for _ in rows[0]), *map(line, rows[1:])]
+
+
+def _csv(comparison: Comparison) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["task", "strategy", "seed", "evaluations", "regret", "test"])
+    for (task, name, seed), cell in comparison.cells.items():
+        for place, number in enumerate(cell.grid):
+            test = "" if cell.test is None else f"{cell.test[place]:.6g}"
+            writer.writerow([task, name, seed, number, f"{cell.regret[place]:.6g}", test])
+    return text.getvalue()

@@ -1,0 +1,130 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metanas.bench import read_bench_file, run_bench
+from metanas.bench._bench import Bench
+
+Write = Callable[..., Path]
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_a_bench_writes_its_report_and_a_second_one_does_nothing_again(bench_file: Write, command: Command) -> None:
+    path = bench_file()
+    out = path.parent / "out"
+    code, text, _ = command("bench", path, "--out", out, "--workers", 1)
+    assert code == 0
+    assert "local" in text
+    page = (out / "report.md").read_text()
+    assert "p against the best" in page
+    for picture in ("regret.png", "ranks_10.png", "ranks_12.png"):
+        assert picture in page
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
+    assert len((out / "results.csv").read_text().splitlines()) == 1 + 3 * 2 * 2 * 12
+    cells = {cell: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
+    assert len(cells) == 12
+    code, _, said = command("bench", path, "--out", out, "--workers", 1)
+    assert code == 0
+    assert "12 of 12" in said
+    assert {cell: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()} == cells
+
+
+def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(bench_file: Write) -> None:
+    first = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1]))
+    out = bench_file().parent / "out"
+    run_bench(first, out, workers=1)
+    more = read_bench_file(
+        bench_file(
+            tasks=_tasks(bench_file)[:1], seeds=3, strategies=[{"name": "chance", "strategy": "random"}, "local"]
+        )
+    )
+    missing = [spec for spec in Bench(more, out).specs() if Bench(more, out).read(spec) is None]
+    assert [(spec.seed, spec.contestant.name) for spec in missing] == [(2, "chance"), (2, "local")]
+
+
+def test_a_changed_table_and_a_damaged_cell_are_searched_again(bench_file: Write) -> None:
+    bench = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1], seeds=1))
+    out = bench_file().parent / "out"
+    run_bench(bench, out, workers=1)
+    keeper = Bench(bench, out)
+    spec = keeper.specs()[0]
+    before = keeper.read(spec)
+    keeper.path(spec).write_text(keeper.path(spec).read_text()[:50])
+    assert keeper.read(spec) is None
+    run_bench(bench, out, workers=1)
+    assert keeper.read(spec).evaluated == before.evaluated  # type: ignore[union-attr]
+    table = Path(bench.tasks[0].file)
+    table.write_text(table.read_text().replace("p,1,x,0,", "p,1,x,9,"))
+    assert keeper.read(spec) is None
+
+
+def _tasks(bench_file: Write) -> list[object]:
+    import yaml
+
+    tasks: list[object] = yaml.safe_load(bench_file().read_text())["tasks"]
+    return tasks
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_bench_that_was_stopped_goes_on_and_leaves_no_process(bench_file: Write, how: signal.Signals) -> None:
+    path = bench_file(strategies=["optuna:tpe"], evaluations=60, seeds=4)
+    out = path.parent / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "metanas", "bench", str(path), "--out", str(out), "--workers", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        _wait(lambda: len(list((out / "cells").glob("*.json"))) >= 1 if out.exists() else False)
+        # To the process alone: its workers must notice by themselves.
+        process.send_signal(how)
+        _, said = process.communicate(timeout=60)
+        if how is signal.SIGINT:
+            assert process.returncode == 130
+            assert "the same command goes on" in said
+        _wait(lambda: not _group(process.pid))
+    finally:
+        for pid in _group(process.pid):
+            os.kill(pid, signal.SIGKILL)
+    kept = {cell.name: cell.read_bytes() for cell in (out / "cells").glob("*.json")}
+    assert 1 <= len(kept) < 12
+    assert all(json.loads(content)["cell"]["grid"] for content in kept.values())
+    comparison = run_bench(read_bench_file(path), out, workers=1)
+    assert len(comparison.cells) == 12
+    assert all((out / "cells" / name).read_bytes() == content for name, content in kept.items())
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "nothing happens"
+        time.sleep(0.05)
+
+
+def _group(leader: int) -> list[int]:
+    """Processes of the group that live; zombies do not."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == leader and fields[0] != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_search_that_fails_is_named_and_the_others_are_kept(bench_file: Write, command: Command) -> None:
+    path = bench_file(strategies=["random", {"optuna:tpe": {"n_startup": 3}}])
+    code, _, said = command("bench", path, "--out", path.parent / "out", "--workers", 1)
+    assert code == 2
+    assert "optuna:tpe on" in said
+    assert "n_startup" in said
+    assert len(list((path.parent / "out" / "cells").iterdir())) == 6
