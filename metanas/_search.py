@@ -38,6 +38,7 @@ from metanas.study import (
     read_run,
     read_run_file,
     run_session,
+    with_storage,
 )
 from metanas.trial import TrialRecord, best_trial
 
@@ -118,9 +119,16 @@ def search(
 
 
 def resume(
-    run: str | Path, *, allow_python: bool = False, progress: bool = True, sets: Sequence[str] = ()
+    run: str | Path,
+    *,
+    allow_python: bool = False,
+    progress: bool = True,
+    sets: Sequence[str] = (),
+    storage: str | None = None,
 ) -> SearchResult:
     """Go on with a search that was stopped or killed; ``sets`` such as ``search.trials=60`` change its run file.
+
+    ``storage`` is the URL of the study's storage, where its password is not to be found elsewhere.
 
     Raises
     ------
@@ -128,7 +136,7 @@ def resume(
         If the folder holds no run, another process works on it, or its data changed.
 
     """
-    return go_on(RunFolder.open(Path(run)), sets=sets, allow_python=allow_python, quiet=not progress)
+    return go_on(RunFolder.open(Path(run)), sets=sets, storage=storage, allow_python=allow_python, quiet=not progress)
 
 
 def start(run: RunFile, *, runs: Path, allow_python: bool = False, quiet: bool = False) -> SearchResult:
@@ -155,7 +163,7 @@ def go_on(
 
     """
     run = read_run_file(folder.run_file, sets=sets)
-    storage = storage or run.storage
+    storage = with_storage(run, storage).storage
     listener = make_progress(run.objectives, run.rungs[-1], quiet=quiet)
     try:
         with _stoppable() as on_search:
@@ -168,7 +176,7 @@ def go_on(
     write_report(folder, storage=storage)
     if outcome.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
-    return SearchResult(folder, allow_python)
+    return SearchResult(folder, allow_python, storage)
 
 
 @contextmanager

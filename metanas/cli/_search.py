@@ -26,6 +26,14 @@ _PYTHON = click.option(
     is_flag=True,
     help="Let the files name Python code of yours (losses, metrics, evaluators), and run it.",
 )
+STORAGE = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="METANAS_STORAGE",
+    show_envvar=True,
+    help="Keep the study in this database instead of where the run file says: sqlite:///…, postgresql://…, mysql://… "
+    "or grpc://…. The run folder keeps the URL without its password.",
+)
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
@@ -36,36 +44,50 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders."
 )
+@STORAGE
+@click.option(
+    "--study", metavar="NAME", help="Go on with this study of the storage, which was begun in another run folder."
+)
 @_PYTHON
 @_QUIET
 @_JSON
-def search(run_file: Path, sets: tuple[str, ...], runs: Path, allow_python: bool, quiet: bool, as_json: bool) -> int:
+def search(
+    run_file: Path, sets: tuple[str, ...], runs: Path, storage: str | None, study: str | None, allow_python: bool,
+    quiet: bool, as_json: bool,
+) -> int:  # fmt: skip
     """Search for a network, as RUN_FILE says.
 
     Makes a run folder with the study, the trained network and a report. Ctrl-C once lets the running trials finish,
     twice stops at once; 'metanas resume' goes on in either case.
     """
     from metanas._search import go_on
-    from metanas.study import create_run, plan, read_run_file
+    from metanas.study import create_run, plan, read_run_file, with_storage
 
-    run = read_run_file(run_file, sets=sets)
-    folder = create_run(plan(run, allow_python=allow_python), runs)
+    run = with_storage(read_run_file(run_file, sets=sets), storage)
+    if study is not None and run.storage is None:
+        raise click.UsageError("--study names a study of a shared storage, so give its --storage too")
+    folder = create_run(plan(run, allow_python=allow_python), runs, study=study)
     return _finish(folder, lambda: go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet), as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_SET
+@STORAGE
 @_PYTHON
 @_QUIET
 @_JSON
-def resume(run: Path, sets: tuple[str, ...], allow_python: bool, quiet: bool, as_json: bool) -> int:
+def resume(
+    run: Path, sets: tuple[str, ...], storage: str | None, allow_python: bool, quiet: bool, as_json: bool
+) -> int:
     """Go on with the search in the folder RUN, which was stopped or killed; --set search.trials=60 prolongs it."""
     from metanas._search import go_on
     from metanas.study import RunFolder
 
     folder = RunFolder.open(run)
-    return _finish(folder, lambda: go_on(folder, sets=sets, allow_python=allow_python, quiet=quiet), as_json)
+    return _finish(
+        folder, lambda: go_on(folder, sets=sets, storage=storage, allow_python=allow_python, quiet=quiet), as_json
+    )
 
 
 def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: bool) -> int:

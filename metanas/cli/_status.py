@@ -7,18 +7,21 @@ from pathlib import Path
 
 import click
 
+from metanas.cli._search import STORAGE
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(run: Path, as_json: bool) -> None:
+def status(run: Path, storage: str | None, as_json: bool) -> None:
     """Say where the search in the folder RUN stands; it may be running."""
     from metanas._progress import duration, number
     from metanas.report import status_table
     from metanas.study import RunFolder, read_final, read_run
 
     folder = RunFolder.open(run)
-    run_file, _, trials = read_run(folder)
+    run_file, _, trials = read_run(folder, storage=storage)
     table = status_table(list(trials.records.values()), run_file.objectives)
     final = read_final(folder)
     if as_json:
@@ -42,9 +45,10 @@ def status(run: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> None:
+@STORAGE
+def report(run: Path, storage: str | None) -> None:
     """Write the report of the search in the folder RUN anew, and print where it is."""
     from metanas._search import write_report
     from metanas.study import RunFolder
 
-    click.echo(write_report(RunFolder.open(run)))
+    click.echo(write_report(RunFolder.open(run), storage=storage))

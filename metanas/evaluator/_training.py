@@ -173,6 +173,10 @@ class _Training:
         trained = Trained(self._network, optimizer, self._scaler, self._generator, self._device)
         if checkpoint and (kept := checkpoint.load(trained)):
             progress.epochs, progress.metrics = int(kept["epochs"]), dict(kept["metrics"])
+            # Once more, because whoever was to hear it may have been killed before.
+            told = report(progress.epochs, dict(progress.metrics)) if report else None
+            if told is not None:
+                return _Ending(told)
         for epoch in range(progress.epochs, epochs):
             loss = self._epoch(train, optimizer, epoch, epochs)
             if loss is None:
@@ -184,11 +188,11 @@ class _Training:
                     return self._diverged(f"outputs for validation became NaN or infinite in epoch {epoch + 1}")
                 measured = meter.measure(outputs, validation[1])
             progress.epochs, progress.metrics = epoch + 1, measured | {"train_loss": loss}
-            if checkpoint and epoch + 1 < epochs:
-                checkpoint.save(trained, {"epochs": progress.epochs, "metrics": progress.metrics})
             told = report(epoch + 1, dict(progress.metrics)) if report else None
             if told is not None:
                 return _Ending(told)
+            if checkpoint and epoch + 1 < epochs:
+                checkpoint.save(trained, {"epochs": progress.epochs, "metrics": progress.metrics})
         return _Ending(Status.COMPLETE)
 
     def _epoch(self, data: Data, optimizer: torch.optim.Optimizer, epoch: int, epochs: int) -> float | None:

@@ -4,7 +4,8 @@ The only package that imports Optuna.
 """
 
 from metanas.study._final import read_final
-from metanas.study._folder import Lease, RunFolder, environment, write_atomically
+from metanas.study._folder import RunFolder, environment, write_atomically
+from metanas.study._lease import Lease
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
@@ -12,7 +13,7 @@ from metanas.study._memory import MemorySampler
 from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile
-from metanas.study._run_reader import override, parse_run_text, read_run_file
+from metanas.study._run_reader import override, parse_run_text, read_run_file, with_storage
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_sources
 from metanas.study._table_keys import table_keys
@@ -47,5 +48,6 @@ __all__ = [
     "strategy_problem",
     "table_keys",
     "takes_sources",
+    "with_storage",
     "write_atomically",
 ]

@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import filelock
+from typing import Any
 
 from metanas._version import __version__
 from metanas.errors import StudyError
@@ -154,36 +149,3 @@ def environment() -> dict[str, Any]:
             continue
     cores = os.cpu_count() or 1
     return {"versions": versions, "machine": f"{platform.system()} {platform.machine()}, {cores} cores"}
-
-
-class Lease:
-    """The right to write into a run folder: one process at a time, given back by the system when it dies."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._lock = filelock.FileLock(str(folder.path / ".lock"))
-        self._owner = folder.path / ".owner.json"
-
-    def __enter__(self) -> Self:
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise StudyError(
-                "one process at a time works on a run", found=self._describe(), where=str(self._owner.parent),
-                remedy="wait for it, or stop it first",
-            ) from None  # fmt: skip
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        write_atomically(self._owner, json.dumps(owner))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._owner.unlink(missing_ok=True)
-        self._lock.release()
-
-    def _describe(self) -> str:
-        try:
-            owner = json.loads(self._owner.read_text(encoding="utf-8"))
-            return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-        except (OSError, ValueError, KeyError):
-            return "another process"

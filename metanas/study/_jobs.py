@@ -40,7 +40,7 @@ class Jobs:
             id=f"t{record.number}-a{attempt}-{self._session}", trial=record.number, attempt=attempt,
             decisions=record.decisions, epochs=self._run.rungs[-1],
             seed=derive_seed(self._run.seed, "training", record.number), spool=str(self._folder.spool.absolute()),
-            checkpoint=str(self._checkpoint(record.number)) if self._trains else "",
+            checkpoint=str(self._checkpoint(record.number)),
             memory=self._memory(record) if self._trains else 0,
         )  # fmt: skip
         self.trials[job.id] = record.number
@@ -65,8 +65,7 @@ class Jobs:
 
     def drop_checkpoint(self, number: int) -> None:
         """Forget how far a trial had come that has ended."""
-        if self._trains:
-            shutil.rmtree(self._checkpoint(number), ignore_errors=True)
+        shutil.rmtree(self._checkpoint(number), ignore_errors=True)
 
     def drop_checkpoints(self, ended: Set[int]) -> None:
         """The same for those of ``ended`` that still have something."""

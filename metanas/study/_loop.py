@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from metanas.errors import StudyError
@@ -39,6 +40,7 @@ class Search:
         engine: Engine,
         *,
         listener: Listener,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.run_file = run
         self.folder = folder
@@ -47,6 +49,8 @@ class Search:
         self.proposer = proposer
         self.engine = engine
         self.listener = listener
+        self.guard = guard
+        """Raises when the study is another's now."""
         self.log = Log(folder.log)
         self.directions = [direction for _, direction in trials.objectives]
         self.rungs = Rungs(run.rungs, self.directions[0])
@@ -103,6 +107,7 @@ class Search:
         ending: Ending | None = None
         drained = False
         while True:
+            self.guard()
             if ending is None:
                 ending = self._limit() or self._fill()
             elif ending is Ending.EXHAUSTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +33,11 @@ class SearchResult:
     """Where everything lies."""
     allow_python: bool = False
     """Whether modules of the user's, which the space may name, are imported to build the network."""
+    storage: str | None = field(default=None, repr=False)
+    """URL of the study's storage where the run file's does not do, as it holds no password."""
 
     @classmethod
-    def load(cls, path: str | Path, *, allow_python: bool = False) -> SearchResult:
+    def load(cls, path: str | Path, *, allow_python: bool = False, storage: str | None = None) -> SearchResult:
         """The result in a run folder.
 
         Raises
@@ -44,11 +46,11 @@ class SearchResult:
             If the folder holds no run.
 
         """
-        return cls(RunFolder.open(Path(path)), allow_python)
+        return cls(RunFolder.open(Path(path)), allow_python, storage)
 
     @cached_property
     def _run(self) -> Any:
-        return read_run(self.folder)
+        return read_run(self.folder, storage=self.storage)
 
     @property
     def study(self) -> optuna.Study:

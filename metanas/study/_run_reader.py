@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,15 @@ from metanas.space import (
 )
 from metanas.study._run_file import DEFAULT_EPOCHS, DEFAULT_STRATEGY, DEFAULT_TRIALS, Objective, RunFile
 from metanas.study._strategies import strategy_problem
+from metanas.study._url import SCHEMES, storage_problem
 from metanas.worker import ENGINE_OPTIONS
 
 _TOP = (
     "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
 )  # fmt: skip
-_SEARCH = ("strategy", "trials", "time", "target", "seed", "retries", "max_memory")
+_SEARCH = ("strategy", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
+_STORAGE_RULE = f"storage is default, or a URL that begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+_STORAGE_REMEDY = "write e.g. postgresql://user@host/name or sqlite:////folder/study.db"
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?")
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -64,6 +68,21 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     problems.raise_if_any()
     assert run is not None
     return run
+
+
+def with_storage(run: RunFile, url: str | None) -> RunFile:
+    """The run file with another storage; itself without one.
+
+    Raises LanguageError if the URL is none.
+    """
+    if url is None:
+        return run
+    if url == "default":
+        return replace(run, storage=None)
+    if found := storage_problem(url):
+        mark = Mark("--storage", 1, 1)
+        raise LanguageError([Problem(mark, "$.storage", _STORAGE_RULE, repr(found), _STORAGE_REMEDY)])
+    return replace(run, storage=url)
 
 
 def override(root: Node, setting: str) -> None:
@@ -110,7 +129,9 @@ class _Reader(Values):
         space = self.text(root, "$", "space")
         trials = self._number(search, "$.search", "trials", low=1, whole=True)
         time = self._parsed(search, "$.search", "time", _seconds, "a duration such as 90s, 10m or 1h30m")
+        gpu_hours = self._parsed(search, "$.search", "gpu_hours", _hours, "a number of hours above 0")
         target = self._number(search, "$.search", "target")
+        bounded = time is not None or target is not None or gpu_hours is not None
         return RunFile(
             file=file,
             base=base,
@@ -121,8 +142,9 @@ class _Reader(Values):
             constraints=tuple(self._constraints(root)),
             strategy=strategy,
             strategy_options=options,
-            trials=int(trials) if trials is not None else (DEFAULT_TRIALS if time is None and target is None else None),
+            trials=int(trials) if trials is not None else (None if bounded else DEFAULT_TRIALS),
             time=time,
+            gpu_hours=gpu_hours,
             target=target,
             seed=int(self._number(search, "$.search", "seed", low=0, whole=True) or 0),
             retries=int(self._number(search, "$.search", "retries", low=0, whole=True, default=2) or 0),
@@ -358,10 +380,9 @@ class _Reader(Values):
         storage = self.text(root, "$", "storage", "default")
         if storage == "default":
             return None
-        if "://" not in storage:
+        if found := storage_problem(storage):
             self.problems.add(
-                root.entries["storage"].mark, "$.storage", "storage is default, or a URL such as postgresql://user@host/name",
-                found=repr(storage),
+                root.entries["storage"].mark, "$.storage", _STORAGE_RULE, found=repr(found), remedy=_STORAGE_REMEDY,
             )  # fmt: skip
         return storage
 
@@ -427,6 +448,11 @@ def _direction(name: str) -> str:
     if name in METRICS:
         return METRICS[name].direction
     return "minimize" if name in COSTS else ""
+
+
+def _hours(value: Any) -> float | None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 < value < math.inf else None
 
 
 def _seconds(value: Any) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from optuna.storages import BaseStorage
 
 from metanas._rng import generator
 from metanas.controller import ENUMERABLE
@@ -20,8 +22,9 @@ from metanas.data import BUILTIN_NAMES, Dataset, Preparation, Splits, fit_prepar
 from metanas.errors import MetanasError, StudyError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems
 from metanas.space import SearchSpace, find_space, load_space
-from metanas.study._folder import Lease, RunFolder, environment, write_atomically
+from metanas.study._folder import RunFolder, environment, write_atomically
 from metanas.study._gate import Gate
+from metanas.study._lease import Lease, StudyLease
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
@@ -30,7 +33,8 @@ from metanas.study._run_file import Objective, RunFile
 from metanas.study._run_reader import read_run_file
 from metanas.study._storage import disk_errors, open_storage
 from metanas.study._strategies import STRATEGIES, make_sampler
-from metanas.study._trials import Trials
+from metanas.study._trials import Trials, open_study
+from metanas.study._url import without_password
 from metanas.trial import Result
 from metanas.worker import Slot, make_engine, plan_slots
 
@@ -153,8 +157,10 @@ def _check_some_network(gate: Gate) -> None:
 # --- the run folder
 
 
-def create_run(planned: Plan, parent: Path) -> RunFolder:
-    """A run folder that holds all that a resume needs."""
+def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunFolder:
+    """A run folder that holds all that a resume needs. ``study`` names one of a shared storage that is to be gone on
+    with; otherwise there will be a new one.
+    """
     run = planned.run
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
@@ -170,7 +176,7 @@ def create_run(planned: Plan, parent: Path) -> RunFolder:
                 "seed": run.seed,
                 "run_file": run.file,
                 "space": run.space,
-                "study": study_name(folder),
+                "study": study or _new_study(folder, run),
                 "data": {
                     "name": dataset.name,
                     "kind": dataset.kind,
@@ -195,6 +201,11 @@ def study_name(folder: RunFolder) -> str:
     return folder.path.resolve().name
 
 
+def _new_study(folder: RunFolder, run: RunFile) -> str:
+    # In a shared storage a folder of another machine may have the same name.
+    return study_name(folder) + (f"-{secrets.token_hex(3)}" if run.storage else "")
+
+
 def resolved(planned: Plan) -> dict[str, Any]:
     """The run file with every default filled in and every path absolute. No password is written."""
     run = planned.run
@@ -203,7 +214,7 @@ def resolved(planned: Plan) -> dict[str, Any]:
         objective.setdefault(direction, []).append(name)
     search = {
         "strategy": {run.strategy: dict(run.strategy_options)} if run.strategy_options else run.strategy,
-        "trials": run.trials, "time": run.time, "target": run.target, "seed": run.seed, "retries": run.retries,
+        "trials": run.trials, "time": run.time, "gpu_hours": run.gpu_hours, "target": run.target, "seed": run.seed, "retries": run.retries,
         "max_memory": run.max_memory,
     }  # fmt: skip
     rungs = list(run.rungs)
@@ -217,7 +228,7 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "fidelity": {"epochs": rungs if len(rungs) > 1 else rungs[0]},
         "train": run.train,
         "workers": run.workers if run.engine == "local" else _engine(run),
-        "storage": "default" if run.storage is None else _without_password(run.storage),
+        "storage": "default" if run.storage is None else without_password(run.storage),
         "evaluator": run.evaluator,
     }
 
@@ -237,10 +248,6 @@ def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]
 
 def _absolute_path(path: str, base: Path) -> str:
     return os.path.abspath(base / Path(path).expanduser())
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=[?&])password=[^&]*&?", "", re.sub(r"//([^:@/?]*):.*@", r"//\1@", url)).rstrip("?&")
 
 
 # --- a session
@@ -276,36 +283,68 @@ def run_session(
         If another process works on the run, its data changed, its study cannot be read, or the search cannot go on.
 
     """
-    with Lease(folder), disk_errors(folder.path):
+    with disk_errors(folder.path), Lease(folder):
         run = read_run_file(folder.run_file, sets=sets)
         planned = plan(run, allow_python=allow_python)
         _same_data(folder, planned)
         name = folder.read_info().get("study", study_name(folder))
-        trials = Trials(open_storage(folder.journal, storage or run.storage), name, planned.space, planned.objectives)
-        gate = planned.gate
-        proposer = make_proposer(run.strategy, run.strategy_options, trials, gate, seed=run.seed)
-        if sets:  # not before all of it was accepted
-            write_atomically(folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True))
-        # The workers of a cluster are not of this machine.
-        slots = [] if run.engine == "ray" else plan_slots(run.workers if isinstance(run.workers, int) else "auto")
-        setup = _setup(planned, slots, allow_python)
-        engine = make_engine(run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options)
-        trials.clock = engine.time
-        folder.write_info(folder.read_info() | {"workers": engine.capacity})
-        finished = False
-        try:
-            search = Search(run, folder, trials, gate, proposer, engine, listener=listener or Listener())
-            if on_search is not None:
-                on_search(search)
-            ending = search.search()
-            final = None
-            if ending is not Ending.INTERRUPTED and run.evaluator == "train":
-                final = search.train_best()
-                ending = ending if final is not None or search.best() is None else Ending.INTERRUPTED
-            finished = True
-        finally:
-            engine.close(kill=not finished)
-        return Outcome(ending=ending, final=final)
+        url = storage or run.storage
+        opened = open_storage(folder.journal, url)
+        study_id = open_study(opened, name, planned.objectives)
+        with StudyLease(opened if url else None, study_id) as lease:
+            _same_search(opened, study_id, planned)
+            # Read only now, when nobody else writes any more.
+            trials = Trials(opened, name, planned.space, planned.objectives)
+            proposer = make_proposer(run.strategy, run.strategy_options, trials, planned.gate, seed=run.seed)
+            if sets:  # not before all of it was accepted
+                write_atomically(
+                    folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
+                )
+            # The workers of a cluster are not of this machine.
+            slots = [] if run.engine == "ray" else plan_slots(run.workers if isinstance(run.workers, int) else "auto")
+            setup = _setup(planned, slots, allow_python)
+            engine = make_engine(
+                run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options
+            )
+            trials.clock = engine.time
+            folder.write_info(folder.read_info() | {"workers": engine.capacity})
+            finished = False
+            try:
+                search = Search(
+                    run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
+                    guard=lease.check,
+                )  # fmt: skip
+                if on_search is not None:
+                    on_search(search)
+                outcome = _outcome(search, trains=run.evaluator == "train")
+                finished = True
+            finally:
+                engine.close(kill=not finished)
+    return outcome
+
+
+def _outcome(search: Search, *, trains: bool) -> Outcome:
+    ending = search.search()
+    final = None
+    if ending is not Ending.INTERRUPTED and trains:
+        final = search.train_best()
+        ending = ending if final is not None or search.best() is None else Ending.INTERRUPTED
+    return Outcome(ending=ending, final=final)
+
+
+def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
+    """Note of what a study is, and refuse another search's: run folders may share a study, and so its trials."""
+    space = hashlib.sha256(planned.space.text.encode()).hexdigest()
+    known = storage.get_study_user_attrs(study_id)
+    for key, value in {"metanas:space": space, "metanas:data": planned.dataset.fingerprint}.items():
+        if key not in known:
+            storage.set_study_user_attr(study_id, key, value)
+        elif known[key] != value:
+            what = key.removeprefix("metanas:")
+            raise StudyError(
+                f"a study keeps its {what}", found=f"another {what} than that of its first session", where="study",
+                remedy="start a new search",
+            )  # fmt: skip
 
 
 def _same_data(folder: RunFolder, planned: Plan) -> None:

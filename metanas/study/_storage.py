@@ -1,50 +1,33 @@
-"""Opening a study. Optuna's journal file by default: one append a change, and cheap to open.
+"""Opening a study by the URL of its storage.
 
-A process that is killed, or a disk that is full, can leave the last line half written. It is cut before anything is
-appended; what was acknowledged before stays.
+The default is the journal in the run folder: see ``docs/run-folder.md`` for why, with measured costs.
 """
 
 from __future__ import annotations
 
 import errno
-import json
-import os
-import re
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
 from metanas._lazy import optional_import
 from metanas.errors import StudyError
+from metanas.study._journal import open_journal
+from metanas.study._url import scheme_of, without_password
 
-_BEGIN = b'{"op_code"'
-_LONGEST_LINE = 4_000_000
-"""Bytes: an entry holds one change, which is some kilobytes."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class _Journal(JournalFileBackend):
-    """Optuna's journal file for one writer, which the run folder's lease makes sure of.
-
-    It takes no lock of its own, and waits for the disk once a trial, when its end is written: what came before in the
-    file is then safe too. A killed process loses nothing either way; only a power cut may cost trials under way.
-    """
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append in one write."""
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with open(self._file_path, "ab") as file:
-            file.write(text.encode())
-            file.flush()
-            if any(log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES for log in logs):
-                os.fsync(file.fileno())
+_GRPC_PORT = 13000
+"""Optuna's own default."""
+_GRPC_SECONDS = 10
+"""A proxy that has not answered by then is not there."""
+_DRIVERS = {"postgresql": ("psycopg2", "postgres"), "mysql": ("pymysql", "mysql")}
+"""Dialect -> module of the driver, and the extra that brings it."""
 
 
 def open_storage(journal: Path, url: str | None, *, read_only: bool = False) -> BaseStorage:
@@ -61,72 +44,52 @@ def open_storage(journal: Path, url: str | None, *, read_only: bool = False) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if url is None:
-            if journal.exists():
-                _check_begin(journal)
-                if not read_only:
-                    _mend(journal)
-            elif read_only:
-                raise _no_study(journal, "no file")
-            try:
-                return JournalStorage(_Journal(str(journal)))
-            except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-                raise _no_study(journal, f"{type(error).__name__}: {error}") from error
-        return _database(url)
+            return open_journal(journal, read_only=read_only)
+        scheme = scheme_of(url)
+        return _proxy(url) if scheme == "grpc" else _database(url, scheme)
 
 
-def _database(url: str) -> BaseStorage:
-    if url.startswith(("postgresql://", "postgres://")):
-        optional_import("psycopg2", extra="postgres")
+def _database(url: str, scheme: str) -> BaseStorage:
+    if scheme in _DRIVERS and "+" not in url.partition("://")[0]:
+        driver, extra = _DRIVERS[scheme]
+        optional_import(driver, extra=extra)
+        url = f"{scheme}+{driver}://{url.partition('://')[2]}"
+    # A connection that the server has closed meanwhile is opened again instead of ending the search.
+    options = {} if scheme == "sqlite" else {"pool_pre_ping": True}
     try:
-        return RDBStorage(url)
+        return RDBStorage(url, engine_kwargs=options)
     except Exception as error:
-        text = re.sub(r"//\S*@", "//…@", str(error)).splitlines()[0]
-        raise StudyError(
-            "the storage must be a database that Optuna reaches", found=text, where="storage",
-            remedy="check the URL, and that the server runs",
-        ) from error  # fmt: skip
+        raise _unreachable(url, error) from None  # the cause's text may hold the password
 
 
-def _check_begin(journal: Path) -> None:
-    """Refuse a file that does not begin as a journal does."""
-    with journal.open("rb") as file:
-        first = file.readline(_LONGEST_LINE)
-    torn_at_birth = not first.endswith(b"\n") and _BEGIN.startswith(first[: len(_BEGIN)])
-    if not (torn_at_birth or _is_entry(first)):
-        raise _no_study(journal, repr(first[:40]))
-
-
-def _mend(journal: Path) -> None:
-    """Cut a last line that was not written to its end."""
-    with journal.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = max(0, size - _LONGEST_LINE)
-        file.seek(start)
-        tail = file.read()
-        whole = tail[: tail.rfind(b"\n") + 1]
-        while whole and not _is_entry(whole[whole.rfind(b"\n", 0, -1) + 1 :]):
-            whole = whole[: whole.rfind(b"\n", 0, -1) + 1]
-        if len(whole) < len(tail):
-            file.truncate(start + len(whole))
-
-
-def _is_entry(line: bytes) -> bool:
+def _proxy(url: str) -> BaseStorage:
+    grpc = optional_import("grpc", extra="grpc")
+    logging.getLogger("grpc").addHandler(logging.NullHandler())
+    parts = urlsplit(url)
+    host, port = parts.hostname or "localhost", parts.port or _GRPC_PORT
     try:
-        return isinstance(json.loads(line), dict) and b"op_code" in line
-    except ValueError:
-        return False
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            grpc.channel_ready_future(channel).result(timeout=_GRPC_SECONDS)
+    except grpc.FutureTimeoutError:
+        raise _unreachable(url, TimeoutError(f"no answer from {host}:{port}")) from None
+    return GrpcStorageProxy(host=host, port=port)
 
 
-def _no_study(journal: Path, found: str) -> StudyError:
+def _unreachable(url: str, error: BaseException) -> StudyError:
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    password = urlsplit(url).password if "@" in url else None
+    for secret in filter(None, (password, unquote(password or ""))):
+        text = text.replace(secret, "…")
     return StudyError(
-        "the file must be a study's journal", found=found, where=str(journal),
-        remedy="restore it from a copy, or start a new search; nothing was changed",
+        "the storage must be a database that Optuna reaches", found=without_password(text), where=without_password(url),
+        remedy="check the URL, and that the server runs; the run folder keeps no password: give the whole URL with "
+        "--storage or in METANAS_STORAGE",
     )  # fmt: skip
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A full disk as an error that says what to do."""
+    """A full disk, or a database that went away, as an error that says what to do."""
     try:
         yield
     except OSError as error:
@@ -136,3 +99,18 @@ def disk_errors(folder: Path) -> Iterator[None]:
             "the disk must have room for the study", found=error.strerror, where=str(folder),
             remedy=f"free some space, then go on with: metanas resume {folder}; all results so far are kept",
         ) from error  # fmt: skip
+    except Exception as error:
+        if not _is_storage_error(error):
+            raise
+        cause = error.__cause__ or error
+        raise StudyError(
+            "the study's storage must answer", found=without_password(str(cause).splitlines()[0]), where=str(folder),
+            remedy=f"see to the server, then go on with: metanas resume {folder}; all results so far are kept, those "
+            "that could not be recorded in the folder's spool",
+        ) from None  # fmt: skip
+
+
+def _is_storage_error(error: Exception) -> bool:
+    """Whether a database or a proxy failed."""
+    names = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, optuna.exceptions.StorageInternalError) or bool(names & {"sqlalchemy", "grpc"})

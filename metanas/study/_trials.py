@@ -59,10 +59,12 @@ class Trials:
         self.space = space
         self.objectives = tuple(objectives)
         self._read_only = read_only
-        self.study = self._open(storage, name)
         self._storage = storage
-        self._study_id = storage.get_study_id_from_name(name)
+        self._study_id = open_study(storage, name, objectives, read_only=read_only)
+        self.study = optuna.load_study(storage=storage, study_name=name)
         self._distributions = {d.name: distribution_of(d) for d in space.decisions}
+        # Nothing is evaluated that breaks a constraint. In the old form, which is all that optuna-dashboard reads.
+        self._feasible: dict[str, Any] = {"constraints": [-1.0] * len(space.constraints)} if space.constraints else {}
         self._ids: dict[int, int] = {}
         self._jobs: dict[int, str] = {}
         self._next = 0
@@ -77,26 +79,6 @@ class Trials:
         self._late: dict[str, list[dict[str, Any]]] = dict(storage.get_study_user_attrs(self._study_id).get(_LATE, {}))
         for trial in storage.get_all_trials(self._study_id, deepcopy=False):
             self._load(trial)
-
-    def _open(self, storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
-        directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in self.objectives]
-        # Optuna says on standard error that it created a study; the progress of the search says it better.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = (
-            optuna.load_study(storage=storage, study_name=name)
-            if self._read_only
-            else optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        )
-        names = [metric for metric, _ in self.objectives]
-        if study.directions != directions or study.metric_names not in (None, names):
-            known = study.metric_names or [""] * len(study.directions)
-            found = ", ".join(f"{d.name.lower()} {n}".strip() for d, n in zip(study.directions, known, strict=True))
-            raise StudyError("a study keeps its objectives", found=found, where=name, remedy="start a new search")
-        if study.metric_names != names and not self._read_only:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(names)
-        return study
 
     def _load(self, trial: FrozenTrial) -> None:
         self._ids[trial.number] = trial._trial_id
@@ -175,6 +157,7 @@ class Trials:
             params=decisions,
             distributions={name: self._distributions[name] for name in decisions},
             user_attrs=attributes,
+            system_attrs=self._feasible,
         )
         template.datetime_start = datetime.fromtimestamp(started)
         trial_id = self._storage.create_new_trial(self._study_id, template)
@@ -205,6 +188,8 @@ class Trials:
         attributes = {_ORIGIN: origin} | ({} if duplicate_of is None else {_DUPLICATE: duplicate_of})
         for key, value in attributes.items():
             self._storage.set_trial_user_attr(self._ids[number], key, value)
+        for key, value in self._feasible.items():
+            self._storage.set_trial_system_attr(self._ids[number], key, value)
         # Last, because it marks the trial as one of ours.
         self._storage.set_trial_user_attr(self._ids[number], _ID, canonical_id)
         record = TrialRecord(
@@ -280,6 +265,33 @@ class Trials:
             epochs=result.epochs, seconds=0.0 if record.duplicate_of is not None else result.seconds, ended=ended,
             message=message,
         )  # fmt: skip
+
+
+def open_study(
+    storage: optuna.storages.BaseStorage, name: str, objectives: Sequence[tuple[str, str]], *, read_only: bool = False
+) -> int:
+    """Id of the study ``name``, which is made where there is none.
+
+    Raises StudyError if it has other objectives, and KeyError if it is to be read only and is not there.
+    """
+    directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in objectives]
+    # Optuna says on standard error that it created a study; the progress of the search says it better.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = (
+        optuna.load_study(storage=storage, study_name=name)
+        if read_only
+        else optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    )
+    names = [metric for metric, _ in objectives]
+    if study.directions != directions or study.metric_names not in (None, names):
+        known = study.metric_names or [""] * len(study.directions)
+        found = ", ".join(f"{d.name.lower()} {n}".strip() for d, n in zip(study.directions, known, strict=True))
+        raise StudyError("a study keeps its objectives", found=found, where=name, remedy="start a new search")
+    if study.metric_names != names and not read_only:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(names)
+    return study._study_id
 
 
 def distribution_of(decision: Decision) -> BaseDistribution:

@@ -306,9 +306,10 @@ class ProcessEngineContract(EngineContract):
         first = replace(make_job(1, epochs=4, act="kill", until=1), checkpoint=str(tmp_path / "kept" / "t1"))
         lost = run_one(engine, first)
         assert (lost.status, lost.epochs) == (Status.LOST, 1)
+        assert (tmp_path / "kept" / "t1" / "epoch").read_text() == "1"
         retry = replace(first, id="1.1", attempt=1)
         events = run_jobs(engine, [retry])
-        assert [event.report.epoch for event in events if isinstance(event, Reported)] == [2, 3, 4]
+        assert [event.report.epoch for event in events if isinstance(event, Reported)] == [1, 2, 3, 4]
         result = results_of(events)[retry.id]
         assert (result.status, result.epochs) == (Status.COMPLETE, 4)
         assert result.metrics["value"] == score(retry.decisions, 4, retry.seed)

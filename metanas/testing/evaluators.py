@@ -46,7 +46,7 @@ class ScriptedEvaluator:
     the metrics), ``wrong`` (returns no Result); ``until``, the first attempt that behaves, so that with 1 only
     attempt 0 acts.
 
-    A job with a checkpoint folder goes on after the last epoch that an earlier attempt finished.
+    A job with a checkpoint folder goes on after the last epoch that an earlier attempt kept, which it tells again.
 
     ``setup["start"]`` makes the start fail: ``raise``, ``exit``, ``kill``, or ``refuse`` (a MetanasError).
     """
@@ -64,16 +64,18 @@ class ScriptedEvaluator:
             act = ""
         status, epoch, metrics = Status.COMPLETE, 0, {"value": 0.0}
         extra: dict[str, float] = {}
-        for epoch in range(1 + _kept(job), job.epochs + 1):
-            time.sleep(float(job.decisions.get("sleep", 0)))
-            if epoch == min(2, job.epochs):
-                extra = _act(act)
-            _keep(job, epoch)
+        kept = _kept(job)
+        for epoch in range(max(1, kept), job.epochs + 1):
+            if epoch != kept:  # which is only told again
+                time.sleep(float(job.decisions.get("sleep", 0)))
+                if epoch == min(2, job.epochs):
+                    extra = _act(act)
             metrics = {"value": score(job.decisions, epoch, job.seed), "threads": self._threads, **extra}
             stop = report(EpochReport(job_id=job.id, epoch=epoch, metrics=metrics))
             if stop is not None and act != "stubborn":
                 status = stop
                 break
+            _keep(job, epoch)
         if act == "wrong":
             return None  # type: ignore[return-value]
         return Result(job_id=job.id, status=status, metrics=metrics, epochs=epoch, seconds=time.perf_counter() - began)

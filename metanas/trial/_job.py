@@ -41,7 +41,7 @@ class Job:
     """Folder for the exported network (final training only)."""
     checkpoint: str = ""
     """Folder, perhaps not there yet, in which the evaluator may keep what it needs to go on after its worker died. A
-    later attempt of the trial gets the same one. Empty where nothing is to be kept."""
+    later attempt of the trial gets the same one, and reports once more the epoch that it goes on from. Empty where nothing is to be kept."""
     spool: str = ""
     """Folder into which the worker writes the result before it sends it. Empty for none."""
     memory: int = 0

@@ -18,7 +18,11 @@ from metanas.worker._engine import Ended, Engine, Event, Reported, Started, canc
 from metanas.worker._handle import WorkerProcess, describe_exit
 
 _MAX_START_DEATHS = 3
-"""Deaths during start-up, in a row, after which a slot is not tried again: the fourth would die as well."""
+"""Deaths during start-up, in a row, after which a slot is not tried again: the fourth would die as well. Of those that
+were killed from outside so many a slot, in all slots together and none getting ready between them: a machine out of
+memory kills whatever it likes, and may have some again."""
+_KILLED = -9
+"""Exit code of a process that SIGKILL ended."""
 
 
 @dataclass
@@ -44,7 +48,7 @@ class _Seat:
     process: WorkerProcess | None = None
     task: _Task | None = None
     deaths: int = 0
-    """Deaths during start-up since a process last got ready."""
+    """Deaths during start-up since a process last got ready here, those apart that somebody else killed."""
 
 
 class LocalEngine(Engine):
@@ -66,6 +70,8 @@ class LocalEngine(Engine):
         self._happened: deque[Event] = deque()
         self._failure: MetanasError | None = None
         self._closed = False
+        self._killed = 0
+        """Processes killed during start-up since one last got ready."""
         self._seats = [
             _Seat(f"worker-{index}", slot, folder / f"worker-{index}.log") for index, slot in enumerate(slots)
         ]
@@ -155,7 +161,7 @@ class LocalEngine(Engine):
         task = seat.task
         if kind == "ready":
             process.ready = True
-            seat.deaths = 0
+            seat.deaths = self._killed = 0
         elif kind == "refused":  # trying again would not help
             self._failure = self._failure or MetanasError(**body)
         elif kind == "dead":
@@ -178,11 +184,14 @@ class LocalEngine(Engine):
         process.join()
         seat.process = None
         if not process.ready:
-            seat.deaths += 1
-            if seat.deaths >= _MAX_START_DEATHS:
+            killed = code == _KILLED
+            self._killed += killed
+            seat.deaths += not killed
+            deaths, most = (self._killed, len(self._seats)) if killed else (seat.deaths, 1)
+            if deaths >= most * _MAX_START_DEATHS:
                 self._failure = self._failure or MetanasError(
                     "a worker must start",
-                    found=f"{seat.deaths} deaths in a row, the last with {describe_exit(code)}",
+                    found=f"{deaths} deaths in a row, the last with {describe_exit(code)}",
                     remedy=f"the last that it wrote:\n{process.tail() or '(nothing)'}",
                     where=seat.name,
                 )
@@ -200,7 +209,7 @@ class LocalEngine(Engine):
 
     def _lost(self, seat: _Seat, task: _Task, code: int) -> Result:
         remedy = f"what it wrote last is in {seat.log}" if self._log_dir is not None else ""
-        if code == -9:
+        if code == _KILLED:
             remedy = f"if nobody killed it, memory ran out: use fewer workers; {remedy}".removesuffix("; ")
         return Result(
             job_id=task.job.id,

@@ -67,7 +67,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize(("kind", "shape"), [("table", (6,)), ("image", (3, 8, 8))])
-@pytest.mark.parametrize("kill", [1, 3])
+@pytest.mark.parametrize("kill", [2, 4])
 def test_it_ends_as_if_nothing_had_happened(
     kind: str, shape: tuple[int, ...], optimizer: str, kill: int, tmp_path: Path
 ) -> None:
@@ -79,7 +79,7 @@ def test_it_ends_as_if_nothing_had_happened(
         run(network(kind), parts, checkpoint=Checkpoint(path, {"a": 1}), kill=kill, optimizer=optimizer)
     resumed = network(kind)
     outcome, epochs = run(resumed, parts, checkpoint=Checkpoint(path, {"a": 1}), optimizer=optimizer)
-    assert epochs == list(range(kill + 1, EPOCHS + 1))
+    assert epochs == list(range(kill - 1, EPOCHS + 1)), "what was kept last is told again"
     assert (outcome.metrics, outcome.epochs, outcome.status) == (expected.metrics, EPOCHS, Status.COMPLETE)
     assert same(resumed, whole)
 
