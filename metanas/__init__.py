@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from metanas._search import resume, search
     from metanas.architecture import Architecture
     from metanas.space import SearchSpace, load_space
-    from metanas.study import SearchResult
+    from metanas.study import MetaSampler, SearchResult, suggest
 
 
 __all__ = [
     "Architecture",
+    "MetaSampler",
     "MetanasError",
     "SearchResult",
     "SearchSpace",
@@ -27,16 +28,19 @@ __all__ = [
     "load_space",
     "resume",
     "search",
+    "suggest",
 ]
 
 __getattr__ = lazy_attributes(
     __name__,
     {
         "Architecture": "metanas.architecture",
+        "MetaSampler": "metanas.study",
         "SearchResult": "metanas.study",
         "SearchSpace": "metanas.space",
         "load_space": "metanas.space",
         "resume": "metanas._search",
         "search": "metanas._search",
+        "suggest": "metanas.study",
     },
 )

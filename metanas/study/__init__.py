@@ -14,6 +14,7 @@ from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile
 from metanas.study._run_reader import override, parse_run_text, read_run_file, with_storage
+from metanas.study._sampler import MetaSampler, suggest
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_sources
 from metanas.study._table_keys import table_keys
@@ -24,6 +25,7 @@ __all__ = [
     "Lease",
     "Listener",
     "MemorySampler",
+    "MetaSampler",
     "Outcome",
     "Plan",
     "RunFile",
@@ -46,6 +48,7 @@ __all__ = [
     "run_session",
     "strategy_names",
     "strategy_problem",
+    "suggest",
     "table_keys",
     "takes_sources",
     "with_storage",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from metanas.space import SearchSpace
 from metanas.study._strategies import make_sampler
-from metanas.study._trials import distribution_of, suggest_row
+from metanas.study._suggest import distribution_of, suggest_row
 
 Row = npt.NDArray[np.int64]
 

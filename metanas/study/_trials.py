@@ -18,17 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState
 
 from metanas.errors import MetanasError, StudyError
-from metanas.space import Decision, SearchSpace
-from metanas.trial import Attempt, Result, Scalar, Status, TrialRecord
+from metanas.space import SearchSpace
+from metanas.study._suggest import distribution_of, suggest_row
+from metanas.trial import Attempt, Result, Status, TrialRecord
 
 Row = npt.NDArray[np.int64]
 
@@ -292,39 +287,6 @@ def open_study(
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(names)
     return study._study_id
-
-
-def distribution_of(decision: Decision) -> BaseDistribution:
-    """The decision as Optuna knows it."""
-    first, last = decision.values[0], decision.values[-1]
-    if decision.kind == "int":
-        low, high = int(first), int(last)
-        step = 1 if decision.log or len(decision.values) < 2 else int(decision.values[1]) - low
-        return IntDistribution(low, high, log=decision.log, step=step)
-    if decision.kind == "float":
-        return FloatDistribution(float(first), float(last), log=decision.log)
-    return CategoricalDistribution(tuple(decision.values))
-
-
-def suggest_row(trial: optuna.Trial, space: SearchSpace) -> Row:
-    """The row ``(n_decisions,)`` that a trial's sampler suggests, each active decision in the order of the table."""
-    row = np.full((1, len(space.decisions)), -1, dtype=np.int64)
-    for column, decision in enumerate(space.decisions):
-        if space.is_active(row, column)[0]:
-            row[0, column] = decision.index_of(_suggest(trial, decision))
-    return np.asarray(row[0])
-
-
-def _suggest(trial: optuna.Trial, decision: Decision) -> Scalar:
-    distribution = distribution_of(decision)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(
-            decision.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(decision.name, distribution.low, distribution.high, log=distribution.log)
-    value: Scalar = trial.suggest_categorical(decision.name, list(decision.values))  # type: ignore[assignment]
-    return value
 
 
 def _history_json(record: TrialRecord) -> list[dict[str, Any]]:

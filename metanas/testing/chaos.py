@@ -101,7 +101,8 @@ def torment(
 ) -> Torment:
     """Search in ``folder`` for ``trials`` evaluations of ``seconds`` each, and kill what can be killed.
 
-    A worker is killed about every ``kill_every`` seconds, the coordinator as often as asked for at random moments. In
+    A worker is killed about every ``kill_every`` seconds (less often where workers take longer than four times that to
+    start, or none would ever live to do a thing), the coordinator as often as asked for at random moments. In
     one session files cannot grow any more after some more writes, as on a full disk. Raises AssertionError where a
     trial is lost, doubled or wrong.
     """
@@ -110,6 +111,7 @@ def torment(
     run_file = _write(folder, trials, workers, seed)
     environment = os.environ | {_SECONDS: str(seconds), "METANAS_STORAGE": ""}
     worker_kills = full = sessions = 0
+    pause = kill_every
     run: Path | None = None
     # The kills are spread over the trials, and the full disk comes between them.
     goals = sorted(rng.sample(range(trials // 10, max(trials // 10 + 4, 9 * trials // 10)), coordinator_kills))
@@ -125,7 +127,8 @@ def torment(
                 [sys.executable, "-m", "metanas", *arguments, "--allow-python", "-q"], stdout=said, stderr=said,
                 cwd=folder, env=environment, preexec_fn=_limiter(limit),
             )  # fmt: skip
-        deadline, due = time.monotonic() + _PATIENCE, time.monotonic() + kill_every
+        start, before, works = time.monotonic(), _begun(run), False
+        deadline, due = start + _PATIENCE, start
         try:
             while process.poll() is None:
                 assert time.monotonic() < deadline, "a session does not end"
@@ -135,8 +138,10 @@ def torment(
                 if what == "kill" and run is not None and _ended(run) >= goal:
                     time.sleep(rng.uniform(0, 0.1))
                     process.kill()
-                elif time.monotonic() >= due:
-                    due = time.monotonic() + rng.uniform(0.5, 1.5) * kill_every
+                if not works and _begun(run) > before:
+                    works, pause = True, max(pause, (time.monotonic() - start) / 4)
+                if works and time.monotonic() >= due and process.poll() is None:
+                    due = time.monotonic() + rng.uniform(0.5, 1.5) * pause
                     worker_kills += _kill_a_child(process.pid, rng)
         finally:
             process.kill()
@@ -189,6 +194,12 @@ def _size(run: Path) -> int:
 def _ended(run: Path) -> int:
     with contextlib.suppress(OSError):
         return (run / "log.jsonl").read_bytes().count(b'"trial_ended"')
+    return 0
+
+
+def _begun(run: Path | None) -> int:
+    with contextlib.suppress(OSError):
+        return 0 if run is None else (run / "log.jsonl").read_bytes().count(b'"trial_started"')
     return 0
 
 

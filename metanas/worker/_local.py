@@ -19,8 +19,8 @@ from metanas.worker._handle import WorkerProcess, describe_exit
 
 _MAX_START_DEATHS = 3
 """Deaths during start-up, in a row, after which a slot is not tried again: the fourth would die as well. Of those that
-were killed from outside so many a slot, in all slots together and none getting ready between them: a machine out of
-memory kills whatever it likes, and may have some again."""
+were killed from outside so many a slot, in all slots together, while no worker is ready: a machine out of memory kills
+whatever it likes, and may have some again."""
 _KILLED = -9
 """Exit code of a process that SIGKILL ended."""
 
@@ -188,7 +188,8 @@ class LocalEngine(Engine):
             self._killed += killed
             seat.deaths += not killed
             deaths, most = (self._killed, len(self._seats)) if killed else (seat.deaths, 1)
-            if deaths >= most * _MAX_START_DEATHS:
+            others = killed and any(other.process is not None and other.process.ready for other in self._seats)
+            if deaths >= most * _MAX_START_DEATHS and not others:
                 self._failure = self._failure or MetanasError(
                     "a worker must start",
                     found=f"{deaths} deaths in a row, the last with {describe_exit(code)}",
