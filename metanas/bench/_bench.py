@@ -46,15 +46,15 @@ class Bench:
         self.folder = folder
 
     def specs(self) -> list[CellSpec]:
-        """All cells: those of one task together, so that a process has its tables at hand."""
+        """All cells: those of one seed together, so that a process has what it made of their sources at hand."""
         bench = self.bench
         return [
             CellSpec(
                 task=task, contestant=contestant, sources=bench.sources if uses_sources(contestant) else None,
                 evaluations=bench.evaluations, seed=seed, values=bench.values,
             )
-            for task in bench.tasks
             for seed in range(bench.first_seed, bench.first_seed + bench.seeds)
+            for task in bench.tasks
             for contestant in bench.contestants
         ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def load_task(task: TaskSpec) -> ResultTable:
     """The table of a task."""
     if task.benchmark:
         return load_benchmark(task.benchmark, task.dataset)
-    return read_table(task.file, space=task.space, **task.options)
+    return _file(_Key(task))
 
 
 def draw_sources(
@@ -94,8 +95,33 @@ def draw_sources(
                 "source and target have the same decisions", found=f"{task.name} for {target.name}", where="sources",
                 remedy="name sources of the target's space",
             )  # fmt: skip
-        drawn.append(table.task(sources.known, generator(seed, "source", task.name), single=single))
+        drawn.append(_source(_Key(task), sources.known, seed, single))
     return tuple(drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Key:
+    """A task as a key: its options are a mapping, which has no hash."""
+
+    task: TaskSpec
+
+    def __hash__(self) -> int:
+        return hash(self.task.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.task == other.task
+
+
+@lru_cache(maxsize=64)
+def _source(key: _Key, known: int | None, seed: int, single: bool) -> TaskData:
+    """One source task. The same object for all strategies and targets, who remember what they made of it."""
+    table = load_task(key.task)
+    return table.task(known, generator(seed, "source", key.task.name), single=single)
+
+
+@lru_cache(maxsize=32)
+def _file(key: _Key) -> ResultTable:
+    return read_table(key.task.file, space=key.task.space, **key.task.options)
 
 
 def play(cell: CellSpec) -> Cell:

@@ -25,7 +25,8 @@ class Target:
         self._seed = seed
         self._single = values == "repeat"
         self._known = np.flatnonzero(np.isfinite(table.mean_losses))
-        self._rows = table.rows[self._known]
+        # The table's own array where it is whole: models remember what they made of it.
+        self._rows = table.rows if len(self._known) == len(table) else table.rows[self._known]
         self._open = np.ones(len(self._known), dtype=bool)
         self._place = np.full(len(table), -1)
         self._place[self._known] = np.arange(len(self._known))

@@ -8,7 +8,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metanas._lazy import optional_import
-from metanas.controller import Evolution, LocalSearch, RandomSearch, Strategy
+from metanas.controller import (
+    Bananas,
+    BoostedTrees,
+    Evolution,
+    Forest,
+    GaussianProcess,
+    LocalSearch,
+    RandomSearch,
+    RankingWeightedEnsemble,
+    SourceProcess,
+    SourceRank,
+    SourceRidge,
+    Strategy,
+)
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
 
@@ -19,8 +32,16 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": Evolution,
     "local": LocalSearch,
+    "gp": GaussianProcess,
+    "forest": Forest,
+    "trees": BoostedTrees,
+    "bananas": Bananas,
+    "source_rank": SourceRank,
+    "source_ridge": SourceRidge,
+    "source_gp": SourceProcess,
+    "rgpe": RankingWeightedEnsemble,
 }
-NEED_SOURCES: tuple[str, ...] = ()
+NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",

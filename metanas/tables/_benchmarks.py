@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
 import os
 import sys
@@ -155,7 +156,7 @@ def load_benchmark(benchmark: str, dataset: str) -> ResultTable:
 @lru_cache(maxsize=32)
 def _load(name: str, dataset: str) -> ResultTable:
     benchmark = BENCHMARKS[name]
-    space = load_space(benchmark.space)
+    space = _space(benchmark.space)
     source = _package_folder(benchmark) / benchmark.datasets[dataset]
     cached = _cache_folder() / f"{name}-{dataset}-{source.stat().st_size}-v{_VERSION}.npz"
     arrays = _read_cached(cached)
@@ -164,11 +165,25 @@ def _load(name: str, dataset: str) -> ResultTable:
         _write_cached(cached, arrays)
     aliases = (arrays["aliases"], arrays["alias_of"]) if "aliases" in arrays else None
     return ResultTable(
-        name=f"{name}/{dataset}", space=space, rows=arrays["rows"], aliases=aliases,
+        name=f"{name}/{dataset}", space=space, rows=_shared(arrays["rows"]), aliases=aliases,
         metrics={metric: arrays[f"metric_{metric}"] for metric in benchmark.metrics},
         metric=next(iter(benchmark.metrics)), direction=benchmark.direction, test=benchmark.test,
         cost=arrays.get("cost"),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _space(name: str) -> SearchSpace:
+    """One object for all data sets of a benchmark, as with the rows: models remember what they made of it."""
+    return load_space(name)
+
+
+_rows: dict[bytes, Rows] = {}
+
+
+def _shared(rows: Rows) -> Rows:
+    """The same array for all data sets of a benchmark that have the same rows."""
+    return _rows.setdefault(hashlib.sha256(rows.tobytes()).digest(), rows)
 
 
 def _package_folder(benchmark: Benchmark) -> Path:

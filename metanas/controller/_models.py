@@ -1,0 +1,217 @@
+"""Strategies that fit a model of one search's own results, and evaluate where it expects an improvement.
+
+Losses become normal scores (quantiles of their ranks), which no outlier bends. ``n`` results, ``m`` candidates.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.controller._hamming import HammingGP
+from metanas.controller._pool import (
+    Pool,
+    expected_improvement,
+    known_losses,
+    normal_scores,
+    pending_rows,
+    propose_best,
+    remembered,
+)
+from metanas.controller._strategy import (
+    Accept,
+    Observation,
+    Proposal,
+    Row,
+    Strategy,
+    random_proposal,
+    rank_observations,
+)
+from metanas.encoding import OneHot
+from metanas.errors import MetanasError
+from metanas.space import Rows, SearchSpace
+
+Floats = npt.NDArray[np.float64]
+
+_SCORED = 2000
+"""Candidates that a model of trees or networks scores for a proposal, besides the neighbours of the best three: all of
+a table would take a second."""
+
+
+class ModelStrategy(Strategy):
+    """Random at first, then the candidate with the greatest expected improvement under a model."""
+
+    start: int
+    """Random architectures before the model counts."""
+    origin: str
+    """Of the proposals."""
+    scored: int | None = None
+    """Candidates that are scored; None for all."""
+
+    @abstractmethod
+    def believe(
+        self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Mean and standard deviation ``(m,)`` of the scores of ``at``, given scores ``(n,)`` of ``rows``."""
+
+    def propose(
+        self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
+    ) -> Proposal | None:
+        """See :meth:`Strategy.propose`."""
+        rows, losses = known_losses(observations)
+        begun = sum(o.losses is not None or o.pending for o in observations)
+        if begun < self.start or not len(losses):
+            return random_proposal(space, accept, rng)
+        pool = Pool.of(space, observations, accept, rng)
+        if self.scored is not None:
+            best = [o.row for o in rank_observations(observations)[:3]]
+            pool = pool.thinned(self.scored, np.array(best, dtype=np.int64), rng)
+        scores = normal_scores(losses)
+        waiting = pending_rows(observations)
+        if len(waiting):
+            # What is under way counts as average, so that workers spread.
+            rows, scores = np.concatenate([rows, waiting]), np.concatenate([scores, np.zeros(len(waiting))])
+        mean, deviation = self.believe(space, rows, scores, pool.rows, rng)
+        values = expected_improvement(mean, deviation, float(scores.min()))
+        return propose_best(pool, values, space, accept, rng, self.origin)
+
+    def predict(
+        self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
+    ) -> Floats | None:
+        """See :meth:`Strategy.predict`."""
+        known, losses = known_losses(observations)
+        if len(losses) < 2:
+            return None
+        return self.believe(space, known, normal_scores(losses), rows, rng)[0]
+
+
+@dataclass(frozen=True)
+class GaussianProcess(ModelStrategy):
+    """A Gaussian process with an ARD Hamming kernel on the decisions; expected improvement over all candidates."""
+
+    start: int = 10
+    """Random architectures before the model counts."""
+
+    origin = "gp"
+
+    def believe(
+        self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """See :meth:`ModelStrategy.believe`."""
+        return fitted(rows, scores).predict(at)
+
+    def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
+        """The evaluated architecture with the best posterior mean: a lucky training does not win."""
+        rows, losses = known_losses(observations)
+        if len(losses) < max(self.start, 2):
+            return Strategy.recommend(self, space, observations)
+        mean, _ = fitted(rows, normal_scores(losses)).predict(rows)
+        return np.asarray(rows[mean.argmin()])
+
+
+def fitted(rows: Rows, scores: Floats) -> HammingGP:
+    """The process of these results; a recommendation asks for the same one as the next proposal."""
+    return _fitted(rows.tobytes(), rows.shape[1], scores.tobytes())
+
+
+@lru_cache(maxsize=4)
+def _fitted(rows: bytes, columns: int, scores: bytes) -> HammingGP:
+    return HammingGP.fit(np.frombuffer(rows, dtype=np.int64).reshape(-1, columns), np.frombuffer(scores))
+
+
+@dataclass(frozen=True)
+class Forest(ModelStrategy):
+    """A random forest, whose trees' spread is its uncertainty (Hutter et al. 2011, SMAC); expected improvement."""
+
+    start: int = 10
+    """Random architectures before the model counts."""
+    trees: int = 60
+    """Of the forest."""
+
+    origin = "forest"
+    scored = _SCORED
+
+    def __post_init__(self) -> None:
+        if self.trees < 2:
+            raise MetanasError("a forest has two trees or more", found=self.trees, where="search.strategy")
+
+    def believe(
+        self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """See :meth:`ModelStrategy.believe`."""
+        from sklearn.ensemble import RandomForestRegressor
+
+        forest = RandomForestRegressor(self.trees, max_features=0.5, random_state=int(rng.integers(2**31)))
+        forest.fit(features(space, rows), scores)
+        inputs = features(space, at)
+        each = np.stack([tree.predict(inputs, check_input=False) for tree in forest.estimators_])
+        return each.mean(axis=0), each.std(axis=0)
+
+
+@dataclass(frozen=True)
+class BoostedTrees(ModelStrategy):
+    """Gradient-boosted trees, some on bootstraps of the results for an uncertainty; expected improvement."""
+
+    start: int = 10
+    """Random architectures before the model counts."""
+    members: int = 3
+    """Models, each on a bootstrap."""
+
+    origin = "trees"
+    scored = _SCORED
+
+    def __post_init__(self) -> None:
+        if self.members < 2:
+            raise MetanasError("an ensemble has two members or more", found=self.members, where="search.strategy")
+
+    def believe(
+        self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """See :meth:`ModelStrategy.believe`."""
+        from sklearn.ensemble import GradientBoostingRegressor
+
+        known, inputs = features(space, rows), features(space, at)
+        each = []
+        for _ in range(self.members):
+            chosen = rng.integers(len(rows), size=len(rows))
+            model = GradientBoostingRegressor(
+                n_estimators=40, max_depth=3, learning_rate=0.15, max_features=0.5,
+                random_state=int(rng.integers(2**31)),
+            )  # fmt: skip
+            each.append(model.fit(known[chosen], scores[chosen]).predict(inputs))
+        return np.mean(each, axis=0), np.std(each, axis=0)
+
+
+def features(space: SearchSpace, rows: Rows) -> npt.NDArray[np.float32]:
+    """What models read of rows ``(n, n_decisions)``: ``(n, k)``, remembered for a pool."""
+    return remembered("features", (space, rows), lambda: OneHot(space)(rows))
+
+
+def ensemble(inputs: Any, scores: Floats, members: int, seed: int) -> list[Any]:
+    """Small networks that differ in their seeds, each fitted to scores ``(n,)`` of inputs ``(n, k)``."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
+    models = []
+    for member in range(members):
+        model = MLPRegressor(
+            hidden_layer_sizes=(20, 20, 20),
+            solver="adam",
+            learning_rate_init=0.01,
+            alpha=1e-4,
+            max_iter=150,
+            random_state=seed + member,
+        )
+        with warnings.catch_warnings():
+            # It stops when its time is up, as the paper's does.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            models.append(model.fit(inputs, scores))
+    return models
