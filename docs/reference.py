@@ -17,7 +17,7 @@ from metanas.controller import Strategy
 from metanas.evaluator import COSTS, METRICS, RECIPE_OPTIONS, Option
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
-from metanas.study._strategies import SAMPLERS, STRATEGIES
+from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES
 from metanas.trial import Status
 
 FOLDER = Path(__file__).parent
@@ -91,6 +91,13 @@ def strategies() -> str:
     return _table(("strategy", "what proposes", "settings and defaults"), rows)
 
 
+def contestants() -> str:
+    """The names that a bench takes besides those of ``search.strategy``."""
+    return _table(
+        ("strategy", "what proposes", "settings and defaults"), [(f"`{n}`", *_strategy(n)) for n in NEED_SOURCES]
+    )
+
+
 def _strategy(name: str) -> tuple[str, str]:
     if name in STRATEGIES:
         return _own(STRATEGIES[name])
@@ -99,7 +106,7 @@ def _strategy(name: str) -> tuple[str, str]:
 
 def _own(kind: type[Strategy]) -> tuple[str, str]:
     about = (kind.__doc__ or "").partition("\n")[0]
-    settings = ", ".join(f"`{f.name}: {f.default}`" for f in dataclasses.fields(kind))  # type: ignore[arg-type]
+    settings = ", ".join(f"`{f.name}: {f.default}`" for f in dataclasses.fields(kind) if f.name != "sources")  # type: ignore[arg-type]
     return about.rstrip("."), settings or "none"
 
 
@@ -139,7 +146,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "strategies": strategies, "statuses": statuses,
+    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "strategies": strategies, "contestants": contestants,
+    "statuses": statuses,
 }  # fmt: skip
 
 

@@ -61,9 +61,10 @@ _MODELS_SOME = ("gp", "cmaes", "qmc")
 _GRID = 1_000_000
 
 
-def strategy_names() -> list[str]:
-    """All names that ``search.strategy`` takes."""
-    return [*STRATEGIES, *(f"optuna:{name}" for name in SAMPLERS)]
+def strategy_names(*, bench: bool = False) -> list[str]:
+    """All names that ``search.strategy`` takes, or a bench."""
+    ours = [name for name in STRATEGIES if bench or name not in NEED_SOURCES]
+    return [*ours, *(f"optuna:{name}" for name in SAMPLERS)]
 
 
 def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = False) -> MetanasError | None:
@@ -71,8 +72,15 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
 
     ``bench`` says that it is for a bench, which has source tasks.
     """
-    if name not in strategy_names():
-        return MetanasError(f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names()))
+    if name in NEED_SOURCES and not bench:
+        return MetanasError(
+            f"{name} learns from results on other data sets, which 'metanas bench' alone hands over",
+            remedy="use another strategy, such as gp",
+        )
+    if name not in strategy_names(bench=True):
+        return MetanasError(
+            f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names(bench=bench))
+        )
     if name not in STRATEGIES:
         return None
     known = [each.name for each in _fields(name) if each.name != "sources"]
@@ -81,11 +89,6 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
             return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
         if isinstance(value, bool) or not isinstance(value, int):
             return MetanasError(f"{name}.{key} is a whole number", found=repr(value))
-    if name in NEED_SOURCES and not bench:
-        return MetanasError(
-            f"{name} learns from results on other data sets, which 'metanas bench' alone hands over",
-            remedy="use meta, or another strategy",
-        )
     try:
         make_strategy(name, options)
     except MetanasError as error:
