@@ -14,6 +14,7 @@ import pytest
 
 import metanas
 from metanas.architecture import Architecture
+from metanas.bench import parse_bench_text
 from metanas.data import BUILTIN_NAMES, load_dataset
 from metanas.errors import DataError
 from metanas.space import LanguageError, MapNode, parse_space_text, parse_yaml
@@ -47,6 +48,8 @@ def test_yaml_examples_load(text: str, tmp_path: Path) -> None:
         assert parse_space_text(text).size
     elif "network" in root.entries or "extends" in root.entries:
         build_all(text)
+    elif "strategies" in root.entries:
+        assert parse_bench_text(text, "bench.yaml", base=tmp_path).tasks
     else:
         check_run(text, tmp_path)
 
