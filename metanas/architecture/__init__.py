@@ -7,6 +7,7 @@ from metanas.architecture._identity import CanonicalIds
 from metanas.architecture._layers import Layer, LayerGraph, Module, Modules
 from metanas.architecture._lower import LOWER, lower
 from metanas.architecture._rules import RULES, Shape, ShapeError
+from metanas.architecture._shape_check import ShapeCheck, check_shapes, has_shapes
 
 __all__ = [
     "LOWER",
@@ -22,9 +23,12 @@ __all__ = [
     "OpGraph",
     "OpNode",
     "Shape",
+    "ShapeCheck",
     "ShapeError",
     "broken_constraint",
+    "check_shapes",
     "count_networks",
     "estimate_networks",
+    "has_shapes",
     "lower",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -48,12 +48,10 @@ def lower(
     for node in graph.nodes[1:]:
         trace.begin(node.site)
         inputs = [values[i] for i in node.inputs]
-        if node.op in ("sum", "concat", "mean", "product"):
-            values.append(trace.merge(node.op, inputs))
-        elif node.op == "residual":
-            values.append(_residual(trace, *inputs))
-        else:
+        if node.op in LOWER:
             values.append(LOWER[node.op](trace, *inputs, **node.parameters))
+        else:
+            values.append(lower_merge(trace, node.op, inputs))
     result = values[graph.output]
     if trace.shape(result) != (outputs,):
         raise ShapeError(
@@ -61,6 +59,11 @@ def lower(
             remedy="end it with head",
         )  # fmt: skip
     return LayerGraph(tuple(trace.layers), result)
+
+
+def lower_merge(t: Trace, kind: str, values: Sequence[int]) -> int:
+    """A merge of two values or more: ``sum``, ``concat``, ``mean``, ``product``, or the ``residual`` of two."""
+    return _residual(t, *values) if kind == "residual" else t.merge(kind, values)
 
 
 def _residual(t: Trace, x: int, y: int) -> int:
@@ -125,7 +128,7 @@ def _mbconv(t: Trace, x: int, *, out: Any, kernel: int, stride: int, expand: flo
     y = t.act(t.norm(_depthwise_conv(t, y, kernel, stride)), act)
     if se:
         y = _se(t, y, ratio=4)
-    y = t.norm(t.conv(y, out))
+    y = t.norm(t.conv(y, channels if out is None else out))
     return t.merge("sum", [y, x]) if t.shape(y) == t.shape(x) else y
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from metanas.cli._space_files import diff, lint, schema
+from metanas.cli._space_validate import validate
 
 if TYPE_CHECKING:
     from metanas.report._canvas import Format
@@ -25,6 +25,7 @@ def space() -> None:
     """Look at search spaces. SPACE is a built-in name or the path of a space file."""
 
 
+space.add_command(validate)
 space.add_command(schema)
 space.add_command(lint)
 space.add_command(diff)
@@ -44,54 +45,6 @@ def list_() -> None:
 
     for name in builtin_spaces():
         click.echo(f"{name:16} {load_space(name).about}")
-
-
-@space.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
-@click.option(
-    "--data", help="A data set: also build networks for it, with every option of every decision at least once."
-)
-@click.option(
-    "--allow-python", is_flag=True, help="Let the files name modules of yours, and import them to build networks."
-)
-def validate(spaces: tuple[str, ...], data: str | None, allow_python: bool) -> None:
-    """Check space files; every mistake is named with file, line and column."""
-    from metanas.space import load_space
-
-    for name in spaces:
-        loaded = load_space(name, allow_python=allow_python)
-        text = f"{name}: valid, {len(loaded.decisions)} decisions, {_size(loaded)} rows"
-        if data is not None:
-            text += f", {_build(loaded, data, allow_python)} networks built"
-        click.echo(text)
-
-
-def _build(space: SearchSpace, data: str, allow_python: bool) -> int:
-    from metanas._rng import generator
-    from metanas.architecture import Architecture, ShapeError
-    from metanas.data import fit_preparation, load_dataset, split
-    from metanas.errors import MetanasError
-
-    dataset = load_dataset(data, base=Path())
-    preparation = fit_preparation(dataset, split(dataset, seed=0).train)
-    modules = import_module("metanas.network").user_modules if allow_python else None
-    built = 0
-    for row in space.covering_rows(generator(0, "validate")):
-        architecture = Architecture(space, tuple(int(v) for v in row))
-        if architecture.graph.output is None:
-            continue
-        try:
-            architecture.layers(preparation.input_shape, dataset.n_outputs, preparation.vocabulary, modules=modules)
-        except ShapeError as error:
-            chosen = ", ".join(f"{name}={value}" for name, value in architecture.values.items())
-            raise MetanasError(
-                error.rule,
-                found=error.found,
-                remedy=error.remedy,
-                where=f"{space.name}: {error.where}" + (f" ({chosen})" if chosen else ""),
-            ) from error
-        built += 1
-    return built
 
 
 @space.command()
@@ -204,6 +157,8 @@ def _profile_text(found: SpaceProfile) -> str:
     lines += [f"{'training step':16}{steps}", ""]
     if found.built < 1:
         lines.append(f"{found.built:.0%} of {found.sampled} random networks can be built for the data.")
+    if found.problems:
+        lines += ["A search would refuse to start, as some networks cannot be built:", *found.problems]
     if found.constraints:
         lines.append(f"Of {found.sampled} random networks")
         lines += [f"  {share:6.1%} meet {text}" for text, share in found.constraints.items()]

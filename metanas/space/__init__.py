@@ -1,6 +1,6 @@
 """The search-space language: space files, tables of decisions, sampling, counting, constraints. Free of torch."""
 
-from metanas.space._constraints import MEASURES, Constraint, EdgeLimit
+from metanas.space._constraints import MEASURES, Constraint, EdgeLimit, excluding
 from metanas.space._diff import SpaceDiff, diff_spaces
 from metanas.space._lint import lint_space
 from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
@@ -18,12 +18,14 @@ from metanas.space._template import (
     Chain,
     Copies,
     Decision,
+    Fixed,
     OpSite,
     Switch,
     Template,
     Value,
     columns_read,
     decisions_in,
+    ops_in,
     parts_of_cell,
     templates_in,
     value_under,
@@ -43,6 +45,7 @@ __all__ = [
     "Copies",
     "Decision",
     "EdgeLimit",
+    "Fixed",
     "LanguageError",
     "ListNode",
     "MapNode",
@@ -68,10 +71,12 @@ __all__ = [
     "decisions_in",
     "did_you_mean",
     "diff_spaces",
+    "excluding",
     "find_space",
     "kind_of",
     "lint_space",
     "load_space",
+    "ops_in",
     "parse_space_text",
     "parse_value",
     "parse_yaml",

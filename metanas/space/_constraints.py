@@ -18,6 +18,9 @@ from metanas.space._template import Decision
 _MAX_CHECKS = 2000
 """Combinations of values that a constraint is tried on when it is read."""
 
+_LONG = 200
+"""Characters of a constraint that is suggested."""
+
 MEASURES: Mapping[str, str] = {
     "params": "trainable parameters",
     "flops": "multiply-adds of one sample, forward",
@@ -92,6 +95,35 @@ class EdgeLimit:
     def holds(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which rows ``(n, n_decisions)`` satisfy it."""
         return np.asarray((rows[:, self.columns] == 1).sum(axis=1) <= self.most)
+
+
+def excluding(condition: Mapping[int, Sequence[int]], table: Sequence[Decision]) -> str:
+    """The text of a constraint that leaves out the rows in which each of these decisions has one of these values.
+
+    Empty where there is none: a name or a text that no constraint can say, or very many values.
+    """
+    parts = []
+    for column, indices in condition.items():
+        options = [_equals(table[column].name, table[column].values[index]) for index in indices]
+        parts.append(options[0] if len(options) == 1 else f"({' or '.join(options)})")
+    text = f"not ({' and '.join(parts)})"
+    if len(parts) == 1:
+        values = [table[column].values[index] for column, indices in condition.items() for index in indices]
+        text = " and ".join(_differs(table[column].name, value) for column in condition for value in values)
+    problems = Problems()
+    mark = Mark("", 1, 1)
+    made = check_constraints([(text, mark, "")], table, problems) if condition and len(text) <= _LONG else ()
+    return text if made and set(made[0].decisions.values()) == set(condition) else ""
+
+
+def _equals(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name} == '{value}'" if isinstance(value, str) else f"{name} == {value}"
+
+
+def _differs(name: str, value: object) -> str:
+    return _equals(name, not value) if isinstance(value, bool) else _equals(name, value).replace("==", "!=", 1)
 
 
 def check_constraints(

@@ -118,7 +118,7 @@ class _Resolver(CellResolver):
                 return self._repeat(syntax, named(place, syntax), when, first)
             case ResidualForm(body=body):
                 inner = self.module(body, named(place, syntax), when, first)
-                return Branches((IDENTITY, inner), "residual", named(place, syntax))
+                return Branches((IDENTITY, inner), "residual", named(place, syntax), syntax.mark, syntax.path)
             case ParallelForm(branches=branches, merge=merge):
                 here = named(place, syntax)
                 places = item_places(branches, here)
@@ -128,7 +128,7 @@ class _Resolver(CellResolver):
                     for branch, where, rest in zip(branches, places, unused, strict=True)
                 )
                 _consume(first, unused)
-                return Branches(inner_templates, merge, here)
+                return Branches(inner_templates, merge, here, syntax.mark, syntax.path)
             case GraphForm():
                 return self.graph(syntax, named(place, syntax), when)
             case StepsForm():
@@ -147,7 +147,7 @@ class _Resolver(CellResolver):
         }
         label = syntax.label or syntax.name
         site = place if place.rpartition(".")[2].startswith(label) else join(place, label)
-        return OpSite(syntax.name, parameters, site)
+        return OpSite(syntax.name, parameters, site, syntax.mark, syntax.path)
 
     def _sequence(self, items: tuple[ModuleSyntax, ...], place: str, when: Clause, first: Overrides) -> Template:
         places = item_places(items, place)

@@ -64,12 +64,12 @@ class CellResolver(ValueResolver, ABC):
             template_of_op = None if op is None else self.module(op, join(place, name), when)
             merge = syntax.output if index == len(syntax.nodes) - 1 else syntax.merge
             nodes.append(CellNode(name, tuple(edges[index]), merge, template_of_op))
-        return Cell((syntax.nodes[0],), tuple(nodes), place)
+        return Cell((syntax.nodes[0],), tuple(nodes), place, syntax.mark, syntax.path)
 
     def _optional_edge(self, syntax: OptionalForm, place: str, when: Clause) -> Template:
         """On an edge, nothing is no edge; in a sequence it is the input."""
         template = self.optional(syntax, place, when, {})
-        cut = OpSite("none", {}, place)
+        cut = OpSite("none", {}, place, syntax.mark, syntax.path)
         return Switch(template.decision, (cut, template.options[1])) if isinstance(template, Switch) else cut
 
     def steps_cell(self, syntax: StepsForm, place: str, when: Clause) -> Template:
@@ -84,11 +84,14 @@ class CellResolver(ValueResolver, ABC):
         each_input: tuple[Template, ...] = ()
         if syntax.each_input is not None:
             each_input = tuple(self.module(syntax.each_input, join(place, name), when) for name in syntax.inputs)
-        reduces = OpSite("identity", {"stride": Fixed(syntax.stride)}, join(place, "handed_on"))
+        stride = {"stride": Fixed(syntax.stride)}
+        reduces = OpSite("identity", stride, join(place, "handed_on"), syntax.mark, syntax.path)
         return Cell(
             syntax.inputs,
             (*nodes, CellNode("output", kept, syntax.output)),
             place,
+            syntax.mark,
+            syntax.path,
             each_input,
             reduces if syntax.stride > 1 else None,
         )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.space._expression import Expression, ExpressionError, evaluate
+from metanas.space._problems import Mark
 from metanas.space._yaml import Scalar
 
 FLOAT_LEVELS = 1001
@@ -136,6 +137,10 @@ class OpSite:
     parameters: Mapping[str, Value]
     site: str
     """Readable place in the network, as ``stage1.2.mbconv``."""
+    mark: Mark
+    """Where it stands in the file."""
+    path: str
+    """Where it stands in the document."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +174,10 @@ class Branches:
     merge: str
     """``sum``, ``concat``, ``mean``, ``product``, or ``residual``: a sum that projects its first branch where shapes differ."""
     site: str
+    mark: Mark
+    """Where it stands in the file."""
+    path: str
+    """Where it stands in the document."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +218,10 @@ class Cell:
     inputs: tuple[str, ...]
     nodes: tuple[CellNode, ...]
     site: str
+    mark: Mark
+    """Where it stands in the file."""
+    path: str
+    """Where it stands in the document."""
     each_input: tuple[Template, ...] = ()
     """What each input goes through first; empty for nothing."""
     hands_on: Template | None = None
@@ -253,6 +266,11 @@ def templates_in(template: Template) -> Iterator[Template]:
                 waiting.extend(branches)
             case Cell():
                 waiting.extend(parts_of_cell(part))
+
+
+def ops_in(template: Template) -> set[str]:
+    """Names of the ops in a template; ``python`` for modules of the user's."""
+    return {part.name for part in templates_in(template) if isinstance(part, OpSite)}
 
 
 def columns_read(template: Template) -> set[int]:

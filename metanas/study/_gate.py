@@ -10,11 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._rng import generator
-from metanas.architecture import Architecture, CanonicalIds, Measures, Modules, Shape, ShapeError, broken_constraint
+from metanas.architecture import (
+    Architecture,
+    CanonicalIds,
+    Measures,
+    Modules,
+    Shape,
+    ShapeCheck,
+    ShapeError,
+    broken_constraint,
+    check_shapes,
+)
 from metanas.controller import Steering
 from metanas.errors import ConstraintError, MetanasError
 from metanas.evaluator import Recipe
-from metanas.space import OpSite, Rows, SearchSpace, templates_in
+from metanas.space import Rows, SearchSpace, ops_in
 from metanas.trial import Scalar
 
 Row = npt.NDArray[np.int64]
@@ -42,6 +52,10 @@ class Gate:
         self._least: dict[str, float] = {}
         self._passed = 0
         self._recent: dict[bytes, Measures] = {}
+
+    def check_shapes(self) -> ShapeCheck:
+        """Which networks cannot be built for the data, whatever is proposed."""
+        return check_shapes(self.space, self.input_shape, self.outputs, self.vocabulary, modules=self._modules)
 
     @cached_property
     def steering(self) -> Steering:
@@ -136,7 +150,7 @@ def _recipe(architecture: Architecture) -> Recipe:
 
 def _modules(space: SearchSpace) -> Modules | None:
     """What says how modules of the user's behave, where the space has some; a space that has was allowed to."""
-    if not any(isinstance(part, OpSite) and part.name == "python" for part in templates_in(space.template)):
+    if "python" not in ops_in(space.template):
         return None
     # Here, because it loads torch, which the coordinator needs for such spaces alone.
     from metanas.network import user_modules

@@ -41,6 +41,8 @@ class SpaceProfile:
     """Random networks measured."""
     built: float
     """Share of them that can be built for the data."""
+    problems: tuple[str, ...]
+    """What keeps others from being built; a search would refuse the space."""
     measures: Mapping[str, tuple[float, float, float]]
     """By measure: the smallest value found, the median of random networks, the largest found."""
     constraints: Mapping[str, float]
@@ -60,6 +62,7 @@ class SpaceProfile:
         return {
             "sampled": self.sampled,
             "built": self.built,
+            "problems": list(self.problems),
             "measures": {
                 name: dict(zip(("smallest", "median", "largest"), values, strict=True))
                 for name, values in self.measures.items()
@@ -103,12 +106,15 @@ def profile_space(
     splits = split(dataset, seed=seed)
     preparation = fit_preparation(dataset, splits.train)
     gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))
+    told("checking shapes")
+    shapes = gate.check_shapes()
     rng = generator(seed, "profile")
     told(f"measuring {_SAMPLED} random networks")
     known = _Known(gate)
     sampled = [(row, known.of(row)) for row in space.sample(_SAMPLED, rng)]
     built = [(row, measures) for row, measures in sampled if measures is not None]
     if not built:
+        shapes.raise_if_any()
         gate.measures(sampled[0][0])  # raises what is wrong with it
     values = {name: [measures[name] for _, measures in built] for name in built[0][1]}
     extremes: dict[str, tuple[Row, Row]] = {}
@@ -146,6 +152,7 @@ def profile_space(
     return SpaceProfile(
         sampled=len(sampled),
         built=len(built) / len(sampled),
+        problems=tuple(map(str, shapes.problems)),
         measures={
             name: ((known.of(low) or {})[name], statistics.median(values[name]), (known.of(high) or {})[name])
             for name, (low, high) in extremes.items()

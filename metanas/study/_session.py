@@ -68,7 +68,8 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     Raises
     ------
     MetanasError
-        If the space or the data cannot be used, or do not suit each other or the objectives.
+        If the space or the data cannot be used, or do not suit each other or the objectives; if networks of the
+        space cannot be built for the data.
 
     """
     space = load_space(
@@ -103,6 +104,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     splits = split(dataset, seed=run.seed)
     preparation = fit_preparation(dataset, splits.train)
     gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))
+    gate.check_shapes().raise_if_any()
     _check_some_network(gate)
     if run.strategy not in STRATEGIES:
         make_sampler(run.strategy, run.strategy_options, space, 0)

@@ -101,10 +101,40 @@ def test_one_option_that_cannot_be_built_is_found_by_validate(command: Command, 
     (folder / "space.yaml").write_text(
         UNEQUAL.replace("stride: 2", "stride: 1").replace("out: 8", "out: {choice: [4, 8]}")
     )
-    message = refused(command, folder, "space", "validate", "space.yaml", "--data", "digits")
-    assert "=8" in message
-    code, out, _ = command("space", "validate", "space.yaml")
-    assert (code, out) == (0, "space.yaml: valid, 1 decisions, 2 rows\n")
+    for arguments in (
+        ("space", "validate", "space.yaml", "--data", "digits"),
+        ("space", "validate", "space.yaml"),
+        ("space", "validate", "space.yaml", "--input", "1,8,8"),
+        ("search", "run.yaml", "-q", "--set", "data=digits"),
+    ):
+        message = refused(command, folder, *arguments)
+        assert "space.yaml:5:5: $.network[1]: the branches of a sum have equal shapes" in message
+        assert "from parallel.conv (line 5)" in message
+        assert "from parallel.conv_2 (line 5)" in message
+        assert "when parallel.conv_2.out=8" in message
+    (folder / "space.yaml").write_text(
+        (folder / "space.yaml").read_text() + 'constraints: ["parallel.conv_2.out != 8"]\n'
+    )
+    code, out, _ = command("space", "validate", "space.yaml", "--data", "digits")
+    text = "every network can be built for samples of shape [1, 8, 8]"
+    assert (code, out) == (0, f"space.yaml: valid, 1 decisions, 1 rows; {text}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--input", "8,8"], ["the shape of image data is CHANNELS,HEIGHT,WIDTH", "'8,8'"]),
+        (["--input", "1,8,0"], ["the shape of image data is CHANNELS,HEIGHT,WIDTH"]),
+        (["--data", "wine"], ["the space and the data are of one kind", "table data"]),
+        (["--data", "digits", "--input", "1,8,8"], ["--data or --input, not both"]),
+    ],
+)
+def test_samples_that_no_space_can_be_validated_for(
+    command: Command, folder: Path, arguments: list[str], words: list[str]
+) -> None:
+    (folder / "space.yaml").write_text(CONV)
+    message = refused(command, folder, "space", "validate", "space.yaml", *arguments)
+    assert all(word in message for word in words)
 
 
 @pytest.mark.parametrize(

@@ -193,8 +193,13 @@ def test_space_validate(command: Command) -> None:
     code, out, _ = command("space", "validate", "nasbench201", "convnet", "--data", "digits")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith("nasbench201: valid, 6 decisions, 15,625 rows, ")
-    assert all(int(line.split(", ")[-1].split()[0]) >= 3 for line in lines)
+    assert lines[0].startswith("nasbench201: valid, 6 decisions, 15,625 rows; every network")
+    assert all(line.endswith("can be built for samples of shape [1, 8, 8]") for line in lines)
+    assert command("space", "validate", "nasbench_graph")[:2] == (
+        0,
+        "nasbench_graph: valid, 5 decisions, 59,040 rows\n",
+    )
+    assert command("space", "validate", "text_encoder", "--input", "7")[1].endswith("samples of shape [7]\n")
 
 
 def test_space_sample_and_count(command: Command) -> None:

@@ -39,6 +39,7 @@ def test_a_profile_holds_the_true_extremes_and_shares() -> None:
     assert smallest < median < largest
     assert found.measures["depth"][0] == 2
     assert found.built == 1
+    assert found.problems == ()
     assert found.constraints["params <= 100e3"] == 1
     rows = space.sample(2000, np.random.default_rng(0))
     values = [
@@ -63,3 +64,14 @@ def test_a_space_that_cannot_be_built_says_why() -> None:
     space = parse_space_text("space: s\ninput: image\nnetwork: [global_pool, conv, head]\n")
     with pytest.raises(MetanasError, match="a convolution reads an image"):
         profile_space(space, load_dataset("digits", base=Path()))
+
+
+def test_what_a_search_would_refuse_is_in_the_profile() -> None:
+    space = parse_space_text(
+        "space: s\ninput: table\nnetwork: [{choice: {a: relu, b: [{dense: {units: 4}}, conv]}}, head]\n"
+    )
+    found = profile_space(space, load_dataset("iris", base=Path()))
+    (problem,) = found.problems
+    assert "a convolution reads an image" in problem
+    assert "choice=b" in problem
+    assert found.to_json()["problems"] == [problem]
