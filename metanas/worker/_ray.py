@@ -404,7 +404,7 @@ class RayEngine(Engine):
         seat.task = task
         task.given += 1
         if not seat.running:
-            seat.link.send("start", {})
+            seat.link.send("begin", {})
             seat.running = True
         seat.link.send("job", task.job.to_json())
 

@@ -1,12 +1,19 @@
-"""The engine's end of the channel to one actor; see :mod:`metanas.worker._ray_node` for the other."""
+"""The channel between an engine and an actor on a node: both of its ends.
+
+Both number what they say, and say it again until the other has heard it. So a reply that is lost on the way loses
+nothing and doubles nothing. Only JSON crosses; neither end unpickles what the other says.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-from metanas.worker._ray_node import Said
+Said = tuple[str, dict[str, Any]]
+"""Kind and body of a message."""
 
 _WAIT = 5.0
 """Seconds for which an actor that has nothing to say keeps a request: also how old a log in the run folder may be."""
@@ -19,8 +26,44 @@ _SILENCE_PATIENCE = 60.0
 """Seconds for which an actor may say nothing at all: a starved node is late, a node without power is silent."""
 
 
+class NodeEnd:
+    """The end on the node. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        """Held while commands are obeyed."""
+        self._changed = threading.Condition(self.lock)
+        self._messages: list[Said] = []
+        self._first = 0
+        """Number of the first message that the engine is not known to have heard."""
+        self._obeyed = 0
+
+    def say(self, kind: str, body: dict[str, Any]) -> None:
+        """Have the engine hear something."""
+        with self._changed:
+            self._messages.append((kind, body))
+            self._changed.notify_all()
+
+    def exchange(self, request: bytes, obey: Callable[[str, dict[str, Any]], None], log: Callable[[], str]) -> bytes:
+        """``obey`` the commands of a request that are new, and answer with all messages that were not heard yet.
+
+        Waits for a first message as long as the request says. ``log`` is asked for what was logged since.
+        """
+        message = json.loads(request)
+        with self._changed:
+            del self._messages[: max(0, message["heard"] - self._first)]
+            self._first = max(self._first, message["heard"])
+            for number, (kind, body) in enumerate(message["commands"], message["first"]):
+                if number == self._obeyed:  # the others have been done before
+                    self._obeyed += 1
+                    obey(kind, body)
+            self._changed.wait_for(lambda: self._messages, message["wait"])
+            reply = {"obeyed": self._obeyed, "first": self._first, "messages": self._messages, "log": log()}
+            return json.dumps(reply).encode("ascii")
+
+
 class Link:
-    """Says and hears each message once, whatever gets lost between. Used from one thread."""
+    """The end of the engine. Used from one thread."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self.actor = actor
@@ -38,6 +81,7 @@ class Link:
         self._broken: float | None = None
         """Monotonic time since when the actor is unavailable."""
         self._retry_at = 0.0
+        self._given_up = False
         self._ask()
 
     @property
@@ -65,8 +109,10 @@ class Link:
             reply = json.loads(self._ray.get(ref))
         except self._ray.exceptions.ActorUnavailableError:
             # Not death: what it has not heard, or we have not, is said again.
-            self._broken = self._broken or time.monotonic()
-            self._retry_at = time.monotonic() + _RETRY
+            now = time.monotonic()
+            self._broken = self._broken or now
+            self._retry_at = now + _RETRY
+            self._given_up = now - self._broken > _REFUSED_PATIENCE
             return [], ""
         self.alive, self._broken = True, None
         del self._commands[: max(0, reply["obeyed"] - self._first)]
@@ -78,10 +124,7 @@ class Link:
 
     def check(self) -> bool:
         """Try again what failed. False when it failed for so long that the actor must be given up."""
-        now = time.monotonic()
-        if self._broken is not None and now - self._broken > _REFUSED_PATIENCE:
-            return False
-        if self.alive and now - self._asked > _WAIT + _SILENCE_PATIENCE:
+        if self._given_up or (self.alive and time.monotonic() - self._asked > _WAIT + _SILENCE_PATIENCE):
             return False
         self._advance()
         return True

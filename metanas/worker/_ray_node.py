@@ -1,10 +1,8 @@
-"""What runs on a node of a Ray cluster: an actor that keeps one worker process, and the channel to its engine.
+"""What runs on a node of a Ray cluster: an actor that keeps one worker process.
 
-The evaluation runs in a process of its own, started as by the local engine, so that whatever happens to it the actor can
-tell: which signal killed it, and what it wrote last. It takes a tenth of the time to start another, too.
-
-Both ends number what they say, and say it again until the other has heard it. So a reply that is lost on the way loses
-nothing and doubles nothing. Only JSON and bytes cross; neither end unpickles what the other says.
+The evaluation runs in a process of its own, started as by the local engine, so that the actor can tell what happened to
+it, which signal killed it and what it wrote last, answers whatever it does, and starts another in less time than an
+actor takes.
 """
 
 from __future__ import annotations
@@ -24,14 +22,12 @@ from metanas._version import __version__
 from metanas.errors import MetanasError
 from metanas.worker._devices import Slot, find_devices
 from metanas.worker._handle import WorkerProcess, describe_exit
+from metanas.worker._ray_link import NodeEnd
 from metanas.worker._ray_parcel import node_folder, pack, receive, with_data_at
 from metanas.worker._run import describe
 
 _LOG_BYTES = 2**16
 """At most so much of a worker's log goes along with a reply; what is more is cut out of the middle."""
-
-Said = tuple[str, dict[str, Any]]
-"""Kind and body of a message."""
 
 
 class NodeWorker:
@@ -42,34 +38,23 @@ class NodeWorker:
         message = json.loads(hello)
         self._search = message["search"]
         self._shared = _reads(message["marker"], message["text"])
-        self._changed = threading.Condition()
-        self._messages: list[Said] = []
-        self._first = 0
-        """Number of the first message that the engine is not known to have heard."""
-        self._obeyed = 0
+        self._channel = NodeEnd()
         self._start: dict[str, Any] = {}
-        self._code: str | None = None
+        self._missing: set[str] = set()
+        """Parcels that must come before the process can start."""
+        self._held: list[tuple[str, dict[str, Any]]] = []
+        """Commands for the process, kept until it starts."""
         self._process: WorkerProcess | None = None
         self._inbox: queue.SimpleQueue[tuple[WorkerProcess, str, dict[str, Any]]] = queue.SimpleQueue()
         self._folder = Path(tempfile.mkdtemp(prefix="metanas-worker-"))
         self._log = self._folder / "log"
         self._log_sent = 0
-        self._say("hello", self._introduce())
+        self._channel.say("hello", self._introduce())
         threading.Thread(target=self._listen, name="metanas-listen", daemon=True).start()
 
     def exchange(self, request: bytes) -> bytes:
         """Take commands and return messages; waits up to ``wait`` seconds for a first one."""
-        message = json.loads(request)
-        with self._changed:
-            del self._messages[: max(0, message["heard"] - self._first)]
-            self._first = max(self._first, message["heard"])
-            for number, (kind, body) in enumerate(message["commands"], message["first"]):
-                if number == self._obeyed:  # the others have been done before
-                    self._obeyed += 1
-                    self._try(kind, body)
-            self._changed.wait_for(lambda: self._messages, message["wait"])
-            reply = {"obeyed": self._obeyed, "first": self._first, "messages": self._messages, "log": self._new_log()}
-            return json.dumps(reply).encode("ascii")
+        return self._channel.exchange(request, self._try, self._new_log)
 
     def unpack(self, key: str, refs: list[Any]) -> None:
         """Take a parcel, given as references to its pieces, and start."""
@@ -78,16 +63,16 @@ class NodeWorker:
         try:
             path = receive(node_folder(self._search), key, (ray.get(ref) for ref in refs))
         except Exception as error:
-            self._say("refused", _refusal(error))
+            self._channel.say("refused", _refusal(error))
             return
-        with self._changed:
+        with self._channel.lock:
             if key == "data":
                 self._start["setup"] = with_data_at(self._start["setup"], path / Path(self._start["data"]).name)
-                self._start["data"] = None
             else:
-                self._start["code"] = None
-                self._code = str(path)
-            self._try("start", {})
+                self._start["path"].insert(0, str(path))
+            self._missing.discard(key)
+            if not self._missing:
+                self._try("begin", {})
 
     def collect(self, job_id: str) -> bytes:
         """The artefacts of a final training, as an archive."""
@@ -116,26 +101,35 @@ class NodeWorker:
         try:
             self._obey(kind, body)
         except Exception as error:
-            self._say("refused", _refusal(error))
+            self._channel.say("refused", _refusal(error))
 
     def _obey(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "start":
-            self._start |= body
+            self._start = body
+            data = body["data"]
+            self._missing = {
+                *(["data"] if data and not Path(data).exists() else []),
+                *(["code"] if body["code"] else []),
+            }
+            if self._missing:
+                self._channel.say("missing", {"keys": sorted(self._missing)})
+            else:
+                self._begin()
+        elif kind == "begin":
             self._begin()
-        elif self._process is not None:
-            # A process that has died meanwhile hears nothing, and the engine hears of its death.
+        elif self._missing:
+            self._held.append((kind, body))
+        elif self._process is not None:  # if it has died meanwhile, the engine hears of that
             self._process.send(kind, body if kind != "job" or self._shared else self._localized(body))
 
     def _begin(self) -> None:
-        """Start the process, or say what is missing for that."""
         start = self._start
-        missing = [key for key in ("data", "code") if start.get(key) and not (key == "data" and _is_there(start[key]))]
-        if missing:
-            self._say("missing", {"keys": missing})
-            return
-        path = [*filter(None, [self._code]), *_module_path(), *start["path"]]
         slot = Slot(device=self._device, visible=self._visible, threads=start["threads"], memory=start["memory"])
+        path = [*start["path"], *_module_path()]
         self._process = WorkerProcess(slot.setup(start["setup"]), slot, self._log, self._inbox, path=path)
+        held, self._held = self._held, []
+        for kind, body in held:
+            self._obey(kind, body)
 
     def _localized(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job without folders of a disk that this node does not see."""
@@ -170,15 +164,10 @@ class NodeWorker:
             if kind == "dead":
                 process.join()
                 body = {"exit": describe_exit(body["code"]), "killed": body["code"] == -9, "tail": process.tail()}
-            with self._changed:
+            with self._channel.lock:
                 if process is self._process:
                     self._process = None if kind == "dead" else process
-                    self._say(kind, body)
-
-    def _say(self, kind: str, body: dict[str, Any]) -> None:
-        with self._changed:
-            self._messages.append((kind, body))
-            self._changed.notify_all()
+                    self._channel.say(kind, body)
 
     def _new_log(self) -> str:
         """What the log has got since the last time."""
@@ -201,10 +190,6 @@ def _reads(marker: str, text: str) -> bool:
         return bool(marker) and Path(marker).read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False
-
-
-def _is_there(path: str) -> bool:
-    return Path(path).exists()
 
 
 def _module_path() -> list[str]:
