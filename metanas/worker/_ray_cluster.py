@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,10 @@ from metanas.worker._ray_options import RayOptions
 
 _log = logging.getLogger(__name__)
 
+_TRIES = "5"
+"""Ray's tries to reach a head that does not answer, or not to our token: seconds, where its own 20 are minutes."""
+_CONNECT_SECONDS = 5.0
+"""Longest time to find that nothing listens at an address."""
 _STORE_BYTES = 128 * 2**20
 """Object store of a private cluster, through which no data go: a little above the least that Ray takes."""
 
@@ -63,10 +68,13 @@ class Cluster:
 
     def __init__(self, options: RayOptions) -> None:
         import_before = "ray" in sys.modules
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+        # All of the environment before Ray is imported, which reads it then.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         address = options.address or os.environ.get("RAY_ADDRESS", "") or "local"
         self.private = address == "local"
         """Whether the cluster is its own, on this machine alone."""
+        if not self.private:
+            os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", _TRIES)
         _use_token(self.private, import_before)
         self.ray = optional_import("ray", extra="ray")
         self._folder: Path | None = None
@@ -98,8 +106,9 @@ class Cluster:
             )  # fmt: skip
             return
         try:
+            _knock(address)
             self.ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
             raise MetanasError(
                 "a Ray cluster must take this search", found=f"{address}: {_first_line(error)}",
                 remedy="run metanas on one of its nodes, with its Python, its Ray and its token (RAY_AUTH_MODE=token,"
@@ -150,6 +159,13 @@ def _use_token(private: bool, imported: bool) -> None:
         known = "new"
     if (known or Path("~/.ray/auth_token").expanduser().exists()) and not imported:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens; Ray would take a long time for that."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from metanas.worker._ray import RayEngine
 from metanas.worker._ray_cluster import Cluster
 from metanas.worker._ray_options import RayOptions
 
-pytest.importorskip("ray", reason="the package ray is not installed (extra ray)")
+if importlib.util.find_spec("ray") is None:  # not imported here: it would not see the token
+    pytest.skip("the package ray is not installed (extra ray)", allow_module_level=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[Cluster]:
+def cluster(ray_token: str) -> Iterator[Cluster]:
     """One cluster for all engines of this file, which find that the process is connected to it."""
     cluster = Cluster(RayOptions(address="local", count=2))
     yield cluster
