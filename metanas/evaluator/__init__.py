@@ -9,6 +9,7 @@ from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_p
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
 from metanas.evaluator._step import step_seconds
+from metanas.evaluator._table_evaluator import table_of
 
 __all__ = [
     "COSTS",
@@ -23,4 +24,5 @@ __all__ = [
     "metric_problem",
     "recipe_problems",
     "step_seconds",
+    "table_of",
 ]

@@ -33,9 +33,13 @@ def build_evaluator(setup: Mapping[str, Any], *, device: str, threads: int) -> E
         # Here, because it loads torch.
         training = importlib.import_module("metanas.evaluator._training_evaluator")
         return cast(Evaluator, training.TrainingEvaluator.from_setup(setup, device=device, threads=threads))
-    near = difflib.get_close_matches(str(kind), ["train", "python"], n=1)
+    if isinstance(kind, Mapping) and isinstance(kind.get("table"), Mapping):
+        from metanas.evaluator._table_evaluator import TableEvaluator
+
+        return TableEvaluator.from_setup(setup)
+    near = difflib.get_close_matches(str(kind), ["train", "table", "python"], n=1)
     raise MetanasError(
-        "an evaluator is train or {python: package.module:Factory}",
+        "an evaluator is train, {table: ...} or {python: package.module:Factory}",
         found=repr(kind),
         remedy=f"did you mean {near[0]}?" if near else "",
         where="evaluator",

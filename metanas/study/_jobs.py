@@ -77,4 +77,6 @@ class Jobs:
         return self._folder.checkpoints.absolute() / f"t{number}"
 
     def _memory(self, record: TrialRecord) -> int:
+        if self._gate.table is not None:
+            return 0
         return int(self._gate.measures(self._gate.row_of(record.decisions)).memory)

@@ -99,7 +99,7 @@ class _StrategyProposer(Proposer):
 
     def next(self) -> TrialRecord | None:
         rng = generator(self.seed, "proposal", self.trials.next_number)
-        proposal = self.strategy.propose(self.trials.space, self._observations, _New(self.gate, self.trials), rng)
+        proposal = self.strategy.propose(self.trials.space, self._observations, _accept(self.gate, self.trials), rng)
         if proposal is None:
             return None
         canonical_id = self.gate.canonical_id(proposal.row)
@@ -126,6 +126,27 @@ class _New:
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         return self.gate.sample(n, rng)
+
+
+class _NewInTable(_New):
+    """The same where results are looked up: there the candidates can be listed."""
+
+    def candidates(self) -> Rows:
+        assert self.gate.table is not None
+        return self.gate.table.rows
+
+    def open(self) -> npt.NDArray[np.bool_]:
+        assert self.gate.table is not None
+        free = np.isfinite(self.gate.table.mean_losses)
+        if self.trials.records:
+            rows = np.array([self.trials.space.to_row(r.decisions) for r in self.trials.records.values()])
+            places = self.gate.table.index(rows)
+            free[places[places >= 0]] = False
+        return free
+
+
+def _accept(gate: Gate, trials: Trials) -> _New:
+    return _New(gate, trials) if gate.table is None else _NewInTable(gate, trials)
 
 
 class _SamplerProposer(Proposer):

@@ -29,6 +29,7 @@ from metanas.space import (
 )
 from metanas.study._run_file import DEFAULT_EPOCHS, DEFAULT_STRATEGY, DEFAULT_TRIALS, Objective, RunFile
 from metanas.study._strategies import strategy_problem
+from metanas.study._table_keys import table_keys
 from metanas.study._url import SCHEMES, storage_problem
 from metanas.worker import ENGINE_OPTIONS
 
@@ -109,6 +110,7 @@ class _Reader(Values):
     """Nodes of a run file -> :class:`RunFile`."""
 
     _own_evaluator = False
+    _looks_up = False
 
     def run_file(self, root: Node, file: str, base: Path) -> RunFile | None:
         if not isinstance(root, MapNode):
@@ -118,9 +120,11 @@ class _Reader(Values):
             return None
         self.keys(root, "$", _TOP)
         # An evaluator of the user's own measures what it likes.
-        self._own_evaluator = isinstance(root.entries.get("evaluator"), MapNode)
+        own = root.entries.get("evaluator")
+        self._own_evaluator = isinstance(own, MapNode)
+        self._looks_up = isinstance(own, MapNode) and "table" in own.entries
         for key in ("space", "data"):
-            if key not in root.entries:
+            if key not in root.entries and not (self._looks_up and key == "data"):
                 self.problems.add(root.mark, "$", f"the key {key!r} is required", remedy=f"add '{key}: ...'")
         search = self._section(root, "search", _SEARCH)
         strategy, options = self._strategy(search)
@@ -394,9 +398,12 @@ class _Reader(Values):
         if isinstance(value, dict) and set(value) == {"python"} and isinstance(value["python"], str):
             return value
         assert node is not None
+        if isinstance(node, MapNode) and set(node.entries) == {"table"}:
+            return {"table": table_keys(self, node.entries["table"], "$.evaluator.table")}
         self.problems.add(
-            node.mark, "$.evaluator", "an evaluator is train, or {python: package.module:Factory}", found=kind_of(node)
-        )
+            node.mark, "$.evaluator", "an evaluator is train, {table: ...}, or {python: package.module:Factory}",
+            found=kind_of(node),
+        )  # fmt: skip
         return "train"
 
     def _number(

@@ -20,8 +20,8 @@ from metanas._rng import generator
 from metanas.controller import ENUMERABLE
 from metanas.data import BUILTIN_NAMES, Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError, StudyError
-from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems
-from metanas.space import SearchSpace, find_space, load_space
+from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
+from metanas.space import SearchSpace, did_you_mean, find_space, load_space
 from metanas.study._folder import RunFolder, environment, write_atomically
 from metanas.study._gate import Gate
 from metanas.study._lease import Lease, StudyLease
@@ -48,9 +48,10 @@ class Plan:
 
     run: RunFile
     space: SearchSpace
-    dataset: Dataset
-    splits: Splits
-    preparation: Preparation
+    dataset: Dataset | None
+    """None where results are looked up in a table; so are the next two."""
+    splits: Splits | None
+    preparation: Preparation | None
     objectives: tuple[Objective, ...]
     gate: Gate
     """What may be proposed."""
@@ -59,6 +60,8 @@ class Plan:
     def metrics(self) -> tuple[str, ...]:
         """What is measured after each epoch: the objectives, the task's default metric and the loss."""
         names = [name for name, _ in self.objectives]
+        if self.dataset is None:
+            return tuple(names)
         return tuple(dict.fromkeys([*names, DEFAULT_METRIC[self.dataset.task], "loss"]))
 
 
@@ -75,6 +78,8 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     space = load_space(
         run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
     )
+    if isinstance(run.evaluator, dict) and "table" in run.evaluator:
+        return _plan_table(run, space)
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:
         raise MetanasError(
@@ -111,6 +116,71 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     return Plan(
         run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives, gate=gate,
     )  # fmt: skip
+
+
+def _plan_table(run: RunFile, space: SearchSpace) -> Plan:
+    """A search whose evaluations are looked up."""
+    assert isinstance(run.evaluator, dict)
+    spec = run.evaluator["table"]
+    breach = (
+        "no data: results are looked up" if run.data else "no rungs: a table has no epochs" if len(run.rungs) > 1
+        else "no constraints on measures: nothing is built" if any(c.measures for c in space.constraints) else ""
+    )  # fmt: skip
+    if breach:
+        raise MetanasError(
+            f"a search over a table takes {breach}", where=run.file, remedy="leave it out of the run file"
+        )
+    named = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
+    way = next((way for way in ("maximize", "minimize") if way in spec), "")
+    if not way and run.objectives:
+        way = dict(run.objectives).get(str(named), run.objectives[0][1])
+    if not way and "benchmark" not in spec:
+        raise MetanasError(
+            "a metric of your own needs a direction", found=str(named), where=f"{run.file}: evaluator.table",
+            remedy=f"write 'objective: {{maximize: {named}}}' or minimize",
+        )  # fmt: skip
+    table = table_of(spec, space, base=run.base, direction=way or "maximize")
+    objectives = run.objectives or ((table.metric, way or table.direction),)
+    for name, _ in objectives:
+        if name not in table.metrics:
+            raise MetanasError(
+                f"the table {table.name} has the metrics {', '.join(table.metrics)}", found=repr(name),
+                where=f"{run.file}: objective", remedy=did_you_mean(name, table.metrics),
+            )  # fmt: skip
+    if run.engine == "simulated" and table.seconds is None:
+        raise MetanasError(
+            "a simulated clock needs the table's training seconds", found=f"none in {table.name}", where=run.file,
+            remedy="name their column as 'cost', or use another engine",
+        )  # fmt: skip
+    gate = Gate(space, (1,), 1, samples=1, table=table)
+    return Plan(run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate)
+
+
+def _data_info(planned: Plan) -> dict[str, Any]:
+    dataset, splits, preparation = planned.dataset, planned.splits, planned.preparation
+    if dataset is None or splits is None or preparation is None:
+        table = planned.gate.table
+        assert table is not None
+        return {"name": table.name, "fingerprint": _fingerprint(planned)}
+    return {
+        "name": dataset.name,
+        "kind": dataset.kind,
+        "task": dataset.task,
+        "outputs": dataset.n_outputs,
+        "shape": list(preparation.input_shape),
+        "vocabulary": list(preparation.vocabulary),
+        "samples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _fingerprint(planned: Plan) -> str:
+    """Of the data set, or of the table."""
+    if planned.dataset is not None:
+        return planned.dataset.fingerprint
+    table = planned.gate.table
+    assert table is not None
+    return hashlib.sha256(table.rows.tobytes() + table.losses.tobytes()).hexdigest()
 
 
 def _an(kind: str) -> str:
@@ -170,7 +240,6 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
         folder.run_file.write_text(
             yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-        dataset, splits = planned.dataset, planned.splits
         folder.write_info(
             environment()
             | {
@@ -179,20 +248,7 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
                 "run_file": run.file,
                 "space": run.space,
                 "study": study or _new_study(folder, run),
-                "data": {
-                    "name": dataset.name,
-                    "kind": dataset.kind,
-                    "task": dataset.task,
-                    "outputs": dataset.n_outputs,
-                    "shape": list(planned.preparation.input_shape),
-                    "vocabulary": list(planned.preparation.vocabulary),
-                    "samples": {
-                        "train": len(splits.train),
-                        "validation": len(splits.validation),
-                        "test": len(splits.test),
-                    },
-                    "fingerprint": dataset.fingerprint,
-                },
+                "data": _data_info(planned),
             }
         )
     return folder
@@ -223,7 +279,7 @@ def resolved(planned: Plan) -> dict[str, Any]:
     return {
         "name": run.name,
         "space": "space.yaml",
-        "data": _absolute(run.data, run.base),
+        **({"data": _absolute(run.data, run.base)} if planned.dataset is not None else {}),
         "objective": objective,
         "constraints": [text for text, _, _ in run.constraints],
         "search": {key: value for key, value in search.items() if value is not None},
@@ -231,8 +287,15 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "train": run.train,
         "workers": run.workers if run.engine == "local" else _engine(run),
         "storage": "default" if run.storage is None else without_password(run.storage),
-        "evaluator": run.evaluator,
+        "evaluator": _evaluator(run),
     }
+
+
+def _evaluator(run: RunFile) -> str | dict[str, Any]:
+    if not isinstance(run.evaluator, dict) or "file" not in run.evaluator.get("table", {}):
+        return run.evaluator
+    table = run.evaluator["table"]
+    return {"table": {**table, "file": _absolute_path(table["file"], run.base)}}
 
 
 def _engine(run: RunFile) -> dict[str, Any]:
@@ -306,8 +369,9 @@ def run_session(
             slots = [] if run.engine == "ray" else plan_slots(run.workers if isinstance(run.workers, int) else "auto")
             setup = _setup(planned, slots, allow_python)
             engine = make_engine(
-                run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options
-            )
+                run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options,
+                since=max((r.ended or r.started or 0.0 for r in trials.records.values()), default=0.0),
+            )  # fmt: skip
             trials.clock = engine.time
             folder.write_info(folder.read_info() | {"workers": engine.capacity})
             finished = False
@@ -338,7 +402,7 @@ def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
     """Note of what a study is, and refuse another search's: run folders may share a study, and so its trials."""
     space = hashlib.sha256(planned.space.text.encode()).hexdigest()
     known = storage.get_study_user_attrs(study_id)
-    for key, value in {"metanas:space": space, "metanas:data": planned.dataset.fingerprint}.items():
+    for key, value in {"metanas:space": space, "metanas:data": _fingerprint(planned)}.items():
         if key not in known:
             storage.set_study_user_attr(study_id, key, value)
         elif known[key] != value:
@@ -351,11 +415,11 @@ def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
 
 def _same_data(folder: RunFolder, planned: Plan) -> None:
     expected = folder.read_info().get("data", {}).get("fingerprint")
-    if expected and planned.dataset.fingerprint != expected:
+    if expected and _fingerprint(planned) != expected:
         raise StudyError(
             "the data must stay as they were when the search began",
-            found=f"fingerprint {planned.dataset.fingerprint[:12]} instead of {expected[:12]}",
-            remedy="restore the data, or start a new search", where=planned.dataset.name,
+            found=f"fingerprint {_fingerprint(planned)[:12]} instead of {expected[:12]}",
+            remedy="restore the data, or start a new search", where=_data_info(planned)["name"],
         )  # fmt: skip
 
 
@@ -367,9 +431,11 @@ def _setup(planned: Plan, slots: Sequence[Slot], allow_python: bool) -> dict[str
     limit = run.max_memory or (_free_memory(len(slots)) if slots and slots[0].device == "cpu" else None)
     setup = {
         "evaluator": run.evaluator,
+        "base": str(run.base),
+        "direction": planned.objectives[0][1],
         "allow_python": allow_python,
         "space": {"text": text, "file": run.space, "train": run.train},
-        "data": {"spec": run.data, "base": str(run.base), "fingerprint": planned.dataset.fingerprint},
+        "data": {"spec": run.data, "base": str(run.base), "fingerprint": _fingerprint(planned)},
         "seed": run.seed,
         "metrics": list(planned.metrics),
         "memory_limit": limit,

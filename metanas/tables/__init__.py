@@ -5,6 +5,15 @@
 
 from metanas.tables._benchmarks import BENCHMARKS, Benchmark, load_benchmark
 from metanas.tables._files import TableFile, read_table
-from metanas.tables._table import ResultTable, TaskData
+from metanas.tables._table import ResultTable, TaskData, with_metric
 
-__all__ = ["BENCHMARKS", "Benchmark", "ResultTable", "TableFile", "TaskData", "load_benchmark", "read_table"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "ResultTable",
+    "TableFile",
+    "TaskData",
+    "load_benchmark",
+    "read_table",
+    "with_metric",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -102,6 +102,11 @@ class TaskData:
     def mean_losses(self) -> Floats:
         """Mean of each architecture's repeats ``(k,)``."""
         return mean_of_repeats(self.losses)
+
+
+def with_metric(table: ResultTable, metric: str, direction: str) -> ResultTable:
+    """The same table, searched on another of its metrics."""
+    return replace(table, metric=metric, direction=direction)
 
 
 def mean_of_repeats(values: Floats) -> Floats:

@@ -7,6 +7,7 @@ from metanas.worker._local import LocalEngine
 from metanas.worker._make import ENGINE_OPTIONS, make_engine
 from metanas.worker._ray_options import EngineOption, RayOptions
 from metanas.worker._run import run_job
+from metanas.worker._simulated import SimulatedEngine
 from metanas.worker._spool import Spooled, all_spooled, drop_spooled, read_spooled, write_spooled
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LocalEngine",
     "RayOptions",
     "Reported",
+    "SimulatedEngine",
     "Slot",
     "Spooled",
     "Started",

@@ -28,7 +28,7 @@ class InlineEngine(Engine):
         except Exception as error:
             raise MetanasError("the evaluator must start", found=describe(error), where="inline engine") from error
         self._job: Job | None = None
-        self._evaluation: _Evaluation | None = None
+        self._evaluation: Evaluation | None = None
         self._stop: Status | None = None
         self._closed = False
 
@@ -54,7 +54,7 @@ class InlineEngine(Engine):
                 events.append(cancelled_unbegun(self._job))
                 self._job = None
                 return events
-            self._evaluation = _Evaluation(self._evaluator, self._job)
+            self._evaluation = Evaluation(self._evaluator, self._job)
             events.append(Started(self._job.id, "inline"))
         events.append(self._evaluation.advance(self._stop))
         if isinstance(events[-1], Ended):
@@ -75,7 +75,7 @@ class _Abandoned(BaseException):
     """Unwinds an evaluation that nobody waits for any more."""
 
 
-class _Evaluation:
+class Evaluation:
     """One job on a thread that runs only while :meth:`advance` waits for it."""
 
     def __init__(self, evaluator: Evaluator, job: Job) -> None:

@@ -13,8 +13,14 @@ from metanas.worker._engine import Engine
 from metanas.worker._inline import InlineEngine
 from metanas.worker._local import LocalEngine
 from metanas.worker._ray_options import RAY_OPTIONS, EngineOption, RayOptions
+from metanas.worker._simulated import SimulatedEngine
 
-ENGINE_OPTIONS: Mapping[str, Mapping[str, EngineOption]] = {"local": {}, "inline": {}, "ray": RAY_OPTIONS}
+ENGINE_OPTIONS: Mapping[str, Mapping[str, EngineOption]] = {
+    "local": {},
+    "inline": {},
+    "ray": RAY_OPTIONS,
+    "simulated": {},
+}
 """Name of an engine -> what it reads of a run file's ``workers``, besides ``engine`` and ``count``."""
 
 
@@ -26,11 +32,13 @@ def make_engine(
     *,
     count: int | str = "auto",
     options: Mapping[str, Any] | None = None,
+    since: float = 0.0,
 ) -> Engine:
     """The engine called ``name``.
 
     ``local`` has a worker a slot; ``inline`` takes device and threads of the first slot; ``ray`` takes ``count``
-    workers (``auto`` for as many as there is room for) and its ``options``, and needs no slots.
+    workers (``auto`` for as many as there is room for) and its ``options``, and needs no slots; ``simulated`` has ``count`` workers
+    in virtual time, which begins now or at ``since``, whichever is later.
 
     Raises MetanasError for another name, where the evaluator of ``setup`` is refused at once, and where a cluster
     cannot be used.
@@ -48,7 +56,10 @@ def make_engine(
         workers = count if isinstance(count, int) else None
         return RayEngine(setup, RayOptions.from_mapping(options or {}, count=workers), log_dir=log_dir)
 
-    makers: dict[str, Callable[[], Engine]] = {"local": local, "inline": inline, "ray": ray}
+    def simulated() -> Engine:
+        return SimulatedEngine(setup, workers=count if isinstance(count, int) else 1, since=since)
+
+    makers: dict[str, Callable[[], Engine]] = {"local": local, "inline": inline, "ray": ray, "simulated": simulated}
     if name not in makers:
         near = difflib.get_close_matches(name, makers, n=1)
         remedy = f"did you mean {near[0]}?" if near else ""

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from metanas.testing.engine_contract import EngineContract, ProcessEngineContract
-from metanas.worker import Engine, InlineEngine, LocalEngine, plan_slots
+from metanas.worker import Engine, InlineEngine, LocalEngine, SimulatedEngine, plan_slots
 
 
 class TestInlineEngine(EngineContract):
     def make_engine(self, setup: Mapping[str, Any], workers: int, folder: Path) -> Engine:
         return InlineEngine(setup)
+
+
+class TestSimulatedEngine(EngineContract):
+    def make_engine(self, setup: Mapping[str, Any], workers: int, folder: Path) -> Engine:
+        return SimulatedEngine(setup, workers=workers)
 
 
 class TestLocalEngine(ProcessEngineContract):

@@ -1,0 +1,106 @@
+"""Searches whose evaluations are looked up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metanas.errors import MetanasError
+from metanas.study import RunFolder, SearchResult, create_run, plan, read_run_file, run_session
+from metanas.trial import Status
+
+SPACE = "space: toy\nlanguage: 1\ninput: table\ntabular: {a: {choice: [p, q, r, s]}, b: {choice: [1, 2, 3, 4]}}\n"
+
+
+def _write(folder: Path, **keys: Any) -> Path:
+    (folder / "toy.yaml").write_text(SPACE)
+    lines = ["a,b,acc,size,seconds"]
+    # All but the last row.
+    lines += [f"{'pqrs'[i // 4]},{i % 4 + 1},{80 + i % 4 - i // 4},{i},{3600 * (1 + i % 4)}" for i in range(15)]
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    table = {"file": "results.csv", "metric": "acc", "cost": "seconds"} | keys.pop("table", {})
+    settings = {
+        "space": "toy.yaml", "evaluator": {"table": {k: v for k, v in table.items() if v}}, "objective": {"maximize": "acc"},
+        "search": {"strategy": "random", "trials": 40}, "workers": {"engine": "simulated", "count": 3},
+    }  # fmt: skip
+    path = folder / "run.yaml"
+    path.write_text(json.dumps({k: v for k, v in (settings | keys).items() if v}))
+    return path
+
+
+def _search(path: Path) -> SearchResult:
+    folder = create_run(plan(read_run_file(path)), path.parent / "runs")
+    run_session(folder)
+    return SearchResult.load(folder.path)
+
+
+@pytest.mark.parametrize("strategy", ["random", "local", "gp", "optuna:tpe"])
+@pytest.mark.parametrize("engine", ["simulated", "inline"])
+def test_what_the_table_has_is_evaluated_and_nothing_else(tmp_path: Path, strategy: str, engine: str) -> None:
+    search = {"strategy": strategy, "trials": 40}
+    result = _search(_write(tmp_path, search=search, workers={"engine": engine, "count": 1}))
+    own = [trial for trial in result.trials if trial.duplicate_of is None]
+    assert len(own) == 15
+    assert {trial.status for trial in own} == {Status.COMPLETE}
+    assert dict(result.best.decisions) == {"a": "p", "b": 4}
+    assert result.best.values == (83.0,)
+    assert result.best.metrics == {"acc": 83.0, "size": 3.0}
+
+
+def test_trials_are_dated_by_the_table_and_run_side_by_side(tmp_path: Path) -> None:
+    trials = _search(_write(tmp_path)).trials
+    for trial in trials:
+        assert trial.started is not None
+        assert trial.ended is not None
+        assert trial.ended - trial.started == pytest.approx(3600 * trial.decisions["b"], abs=1)  # type: ignore[operator]
+    begun = min(t.started for t in trials if t.started)
+    total = sum(3600 * int(t.decisions["b"]) for t in trials)
+    assert max(t.ended for t in trials if t.ended) - begun < total / 2
+
+
+def test_a_limit_of_time_is_virtual_and_a_resume_goes_on_after_it(tmp_path: Path) -> None:
+    path = _write(tmp_path, search={"strategy": "random", "time": "4h"})
+    folder = create_run(plan(read_run_file(path)), tmp_path / "runs")
+    run_session(folder)
+    first = [t for t in SearchResult.load(folder.path).trials if t.status is Status.COMPLETE]
+    assert 3 <= len(first) <= 12
+    run_session(RunFolder.open(folder.path), sets=["search.time=100h"])
+    later = [t for t in SearchResult.load(folder.path).trials if t.status is Status.COMPLETE]
+    assert len(later) == 15
+
+
+def test_several_objectives(tmp_path: Path) -> None:
+    result = _search(_write(tmp_path, objective={"maximize": "acc", "minimize": "size"}))
+    assert {tuple(t.values or ()) for t in result.pareto} == {(80.0, 0.0), (81.0, 1.0), (82.0, 2.0), (83.0, 3.0)}
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"table": {"metric": "acx"}}, "did you mean 'acc'"),
+        ({"objective": {"maximize": "siz"}}, "did you mean 'size'"),
+        ({"objective": None}, "a metric of your own needs a direction"),
+        ({"table": {"cost": ""}}, "needs the table's training seconds"),
+        ({"data": "wine"}, "takes no data"),
+        ({"fidelity": {"epochs": [1, 2]}}, "takes no rungs"),
+        ({"constraints": ["params <= 10"]}, "no constraints on measures|no networks|tabular"),
+        ({"table": {"costs": "seconds"}}, "did you mean 'cost'"),
+        ({"evaluator": {"table": {"benchmark": "nasbench201"}}}, "add 'dataset: ...'"),
+        ({"evaluator": {"table": "results.csv"}}, "a table is {file: results.csv"),
+    ],
+)
+def test_mistakes(tmp_path: Path, keys: dict[str, Any], says: str) -> None:
+    path = _write(tmp_path, **keys)
+    with pytest.raises(MetanasError, match=says):
+        plan(read_run_file(path))
+
+
+def test_a_table_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = _write(tmp_path, search={"strategy": "random", "trials": 3})
+    folder = create_run(plan(read_run_file(path)), tmp_path / "runs")
+    run_session(folder)
+    table = tmp_path / "results.csv"
+    table.write_text(table.read_text().replace("p,1,80", "p,1,99"))
+    with pytest.raises(MetanasError, match="must stay as they were"):
+        run_session(folder, sets=["search.trials=9"])
