@@ -16,10 +16,11 @@ from itertools import chain, permutations, product
 import numpy as np
 import numpy.typing as npt
 
-from metanas.architecture._canonical import Instances, Multiset, all_renamed, canonical_name, ranks_from_input, renamed
+from metanas.architecture._canonical import Instances, Multiset, Names, all_renamed, ranks_from_input, renamed
 from metanas.architecture._count_words import OutOfReachError
+from metanas.architecture._dissolve import Dissolver, Filling, Made, Make, label_of
 from metanas.architecture._graph import chosen_copies
-from metanas.architecture._identity import CanonicalIds, Dissolved, Filling, Labels, label_of
+from metanas.architecture._identity import CanonicalIds
 from metanas.errors import MetanasError
 from metanas.space import Chain, Copies, OpSite, SearchSpace, Switch, Template, columns_read, decisions_in, templates_in
 
@@ -65,16 +66,15 @@ def count_fillings(space: SearchSpace, ids: CanonicalIds, limit: int, track: Tra
         raise OutOfReachError from error
     skeletons: set[Instances] = set()
     cut = False
-    labels = Labels()
+    dissolver = _Skeletons(holes)
     for row in track(rows):
-        indices = row.tolist()
-        choices = [d.values[v] if v >= 0 else None for d, v in zip(space.decisions, indices, strict=True)]
-        graph = _Skeleton(Filling(indices, choices), labels, holes).graph(part)
+        graph = dissolver.graph(part, Filling(row.tolist(), space.choices(row)))
         if graph is None:
             cut = True
         else:
             skeletons.add(graph)
-    different = {canonical_name(graph): graph for graph in skeletons}
+    names = Names()
+    different = {names.of(graph): graph for graph in skeletons}
     may_fill = frozenset[str]().union(*(hole.labels for hole in holes.values()))
     if not may_fill.isdisjoint(chain.from_iterable(graph.labels for graph in different.values())):
         raise OutOfReachError  # a filled hole could be what another skeleton holds
@@ -101,7 +101,7 @@ def _only_part(space: SearchSpace, ids: CanonicalIds) -> Template:
             case Copies(times=times) if not decisions_in(times):
                 waiting += chosen_copies(template, ())
             case _:
-                parts[ids.shape(template)] = template
+                parts[ids.number(template)] = template
     if len(parts) != 1:
         raise OutOfReachError
     return parts.popitem()[1]
@@ -141,26 +141,33 @@ def _inside(template: Template) -> Iterator[Template]:
     return (part for part in templates_in(template) if part is not template)
 
 
-class _Skeleton(Dissolved):
-    """A row's graph with its holes open."""
+class _Skeletons(Dissolver):
+    """Graphs of rows with their holes open."""
 
-    def __init__(self, filling: Filling, labels: Labels, holes: Mapping[int, _Hole]) -> None:
-        super().__init__(filling, labels)
+    def __init__(self, holes: Mapping[int, _Hole]) -> None:
+        super().__init__()
         self._holes = holes
         self._open: set[int] = set()
 
-    def value(self, template: Template, x: Multiset | None) -> Multiset | None:
-        while isinstance(template, Switch):
-            hole = self._holes.get(template.decision)
-            if hole is not None and self.row[template.decision] == hole.first:
-                if x is None:
-                    return None
-                if template.decision in self._open:
-                    raise OutOfReachError  # two places, filled alike
-                self._open.add(template.decision)
-                return self.instance(hole.label, (x,))
-            template = template.options[self.row[template.decision]]
-        return super().value(template, x)
+    def graph(self, template: Template, filling: Filling) -> Instances | None:
+        self._open.clear()
+        return super().graph(template, filling)
+
+    def switch(self, template: Switch) -> Make:
+        decision, make = template.decision, super().switch(template)
+        hole = self._holes.get(decision)
+        if hole is None:
+            return make
+
+        def switch_or_hole(made: Made, x: Multiset | None) -> Multiset | None:
+            if x is None or made.row[decision] != hole.first:
+                return make(made, x)
+            if decision in self._open:
+                raise OutOfReachError  # two places, filled alike
+            self._open.add(decision)
+            return made.instance(hole.label, (x,))
+
+        return switch_or_hole
 
 
 def _fillings(graph: Instances, sizes: Mapping[str, int]) -> int:

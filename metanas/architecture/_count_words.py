@@ -148,7 +148,7 @@ class _Automaton:
 
     def _words_of(self, template: Template, row: _Open) -> set[Word]:
         """What a part without a series of its own can spell, given the decisions that are known."""
-        key = self.ids.shape(template), tuple(list.__getitem__(row, c) for c in sorted(columns_read(template)))
+        key = self.ids.number(template), tuple(list.__getitem__(row, c) for c in sorted(columns_read(template)))
         if key not in self._words:
             words: set[Word] = set()
             waiting = [row]
