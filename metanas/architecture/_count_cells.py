@@ -18,11 +18,22 @@ import numpy.typing as npt
 
 from metanas.architecture._canonical import Instances, Multiset, Names, all_renamed, ranks_from_input, renamed
 from metanas.architecture._count_words import OutOfReachError
-from metanas.architecture._dissolve import Dissolver, Filling, Made, Make, label_of
+from metanas.architecture._dissolve import Dissolver, Edge, Filling, Made, Make, label_of
 from metanas.architecture._graph import chosen_copies
 from metanas.architecture._identity import CanonicalIds
 from metanas.errors import MetanasError
-from metanas.space import Chain, Copies, OpSite, SearchSpace, Switch, Template, columns_read, decisions_in, templates_in
+from metanas.space import (
+    CellEdge,
+    Chain,
+    Copies,
+    OpSite,
+    SearchSpace,
+    Switch,
+    Template,
+    columns_read,
+    decisions_in,
+    templates_in,
+)
 
 _MAX_SYMMETRIES = 50_000
 """Orders of look-alike instances tried for one skeleton."""
@@ -152,6 +163,9 @@ class _Skeletons(Dissolver):
     def graph(self, template: Template, filling: Filling) -> Instances | None:
         self._open.clear()
         return super().graph(template, filling)
+
+    def edge(self, edge: CellEdge) -> Edge:
+        return Edge(edge.pick, edge.sources, list(map(self.make, edge.modules)))  # a choice may be a hole
 
     def switch(self, template: Switch) -> Make:
         decision, make = template.decision, super().switch(template)

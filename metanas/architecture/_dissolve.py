@@ -15,6 +15,7 @@ from metanas.architecture._graph import INPUT, Choices, chosen_copies, parameter
 from metanas.space import (
     Branches,
     Cell,
+    CellEdge,
     CellNode,
     Chain,
     Copies,
@@ -130,6 +131,29 @@ def _through(made: Made, x: Multiset | None) -> Multiset | None:
     return x
 
 
+def _plain(label: str) -> Make:
+    """An op without decisions, as most are."""
+
+    def op(made: Made, x: Multiset | None) -> Multiset | None:
+        if x is None:
+            return None
+        labels = made.labels
+        labels.append(label)
+        made.ports.append((x,))
+        return ((len(labels) - 1, 1),)
+
+    return op
+
+
+class Edge(NamedTuple):
+    """An edge of a cell: for each value of a decision the state that it reads, and what stands on it."""
+
+    column: int | None
+    """Of the decision; None for only one."""
+    sources: Sequence[int]
+    makes: Sequence[Make]
+
+
 class Dissolver:
     """Dissolves templates of one space. The meaning of templates is that of :class:`metanas.architecture._graph.Walk`."""
 
@@ -180,15 +204,14 @@ class Dissolver:
         stride = template.parameters.get("stride") if template.name == "identity" else None
         if template.name == "identity" and stride is None:
             return _through
-        label_of_site = OpLabel(template)
+        if not columns_read(template):
+            return _through if stride is not None and value_under(stride, ()) == 1 else _plain(label_of(template, ()))
+        label = OpLabel(template)
 
         def op(made: Made, x: Multiset | None) -> Multiset | None:
             if x is None or (stride is not None and value_under(stride, made.choices) == 1):
                 return x
-            labels = made.labels
-            labels.append(label_of_site(made))
-            made.ports.append((x,))
-            return ((len(labels) - 1, 1),)
+            return made.instance(label(made), (x,))
 
         return op
 
@@ -244,7 +267,7 @@ class Dissolver:
                 return None if x is None else nodes(made, [enter(made, x)])
 
             return cell
-        enters = [self.make(part) for part in template.each_input or (Chain(()), Chain(()))]
+        enters = [self.make(part) for part in template.each_input] or [_through, _through]
         hands_on = _through if template.hands_on is None else self.make(template.hands_on)
 
         def cell_of_two(made: Made, x: Multiset | None) -> Multiset | None:
@@ -264,11 +287,15 @@ class Dissolver:
             row = made.row
             for edges, merge, op in nodes:
                 arriving = []
-                for pick, sources, makes in edges:
-                    index = 0 if pick is None else row[pick]
-                    value = makes[index](made, states[sources[index]])
-                    if value is not None:
-                        arriving.append(value)
+                for column, sources, makes in edges:
+                    index = 0 if column is None else row[column]
+                    make = makes[index]
+                    if make is not _cut:
+                        value = states[sources[index]]
+                        if make is not _through:
+                            value = make(made, value)
+                        if value is not None:
+                            arriving.append(value)
                 if len(arriving) > 1:
                     state: Multiset | None = _merge(made, merge, arriving)
                 else:
@@ -278,9 +305,15 @@ class Dissolver:
 
         return run
 
-    def _node(self, node: CellNode) -> tuple[list[tuple[int | None, tuple[int, ...], list[Make]]], str, Make | None]:
-        edges = [(edge.pick, edge.sources, [self.make(module) for module in edge.modules]) for edge in node.edges]
-        return edges, node.merge, None if node.op is None else self.make(node.op)
+    def _node(self, node: CellNode) -> tuple[list[Edge], str, Make | None]:
+        return list(map(self.edge, node.edges)), node.merge, None if node.op is None else self.make(node.op)
+
+    def edge(self, edge: CellEdge) -> Edge:
+        """An edge; of a choice that stands on it, all options."""
+        if edge.pick is None and isinstance(edge.modules[0], Switch):
+            column, options = edge.modules[0].decision, edge.modules[0].options
+            return Edge(column, edge.sources * len(options), list(map(self.make, options)))
+        return Edge(edge.pick, edge.sources, list(map(self.make, edge.modules)))
 
 
 def _merged(made: Made, kind: str, values: Sequence[Multiset | None]) -> Multiset | None:
