@@ -81,7 +81,7 @@ def run(settings: dict[str, Any], listener: Listener, runs: str) -> Path:
     text = json.dumps({"data": "digits", "objective": {"maximize": "value"}, "fidelity": {"epochs": 1}} | settings)
     planned = plan(parse_run_text(text, "<benchmark>", base=Path.cwd()), allow_python=True)
     folder = create_run(planned, Path(runs))
-    run_session(folder, listener=listener, allow_python=True)
+    run_session(folder, listener=listener, allow_python=True, storage=settings.get("storage"))
     return folder.path
 
 

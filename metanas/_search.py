@@ -37,6 +37,7 @@ from metanas.study import (
     read_final,
     read_run,
     read_run_file,
+    read_timeline,
     run_session,
     with_storage,
 )
@@ -230,6 +231,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         machine=info.get("machine", ""),
         seconds=_elapsed(records),
         workers=info.get("workers"),
+        timeline=read_timeline(folder.log),
         decisions=tuple(
             DecisionSummary(
                 name=d.name, kind=d.kind, values=tuple(d.values) if d.kind == "choice" else (d.values[0], d.values[-1])

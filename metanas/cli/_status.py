@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 from pathlib import Path
 
 import click
@@ -18,14 +20,21 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     """Say where the search in the folder RUN stands; it may be running."""
     from metanas._progress import duration, number
     from metanas.report import status_table
-    from metanas.study import RunFolder, read_final, read_run
+    from metanas.study import RunFolder, owner_of, read_final, read_run, read_timeline
 
     folder = RunFolder.open(run)
     run_file, _, trials = read_run(folder, storage=storage)
     table = status_table(list(trials.records.values()), run_file.objectives)
     final = read_final(folder)
+    owner = owner_of(folder)
+    timeline = read_timeline(folder.log, running=owner is not None, now=time.time())
+    running = [span for span in timeline.running if trials.records[span.trial].status is None] if owner else []
     if as_json:
-        extra = {"run": str(folder.path), "budget": run_file.trials, "final": dict(final.metrics) if final else None}
+        extra = {
+            "run": str(folder.path), "study": trials.study.study_name, "budget": run_file.trials,
+            "final": dict(final.metrics) if final else None, "owner": owner, "utilisation": timeline.utilisation,
+            "running": [dataclasses.asdict(span) for span in running],
+        }  # fmt: skip
         click.echo(json.dumps(extra | table.to_json(), indent=2))
         return
     budget = f" of {run_file.trials}" if run_file.trials is not None else ""
@@ -36,6 +45,12 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
         click.echo(f"Best so far: {values} (trial {table.best})")
     if table.mean_seconds is not None:
         click.echo(f"A trial takes {duration(table.mean_seconds)} on average; {duration(table.seconds)} in all")
+    if timeline.utilisation is not None:
+        click.echo(f"Workers were busy {timeline.utilisation:.0%} of {duration(timeline.seconds)}")
+    if owner is not None:
+        click.echo(f"Owner: {owner}")
+        for span in running:
+            click.echo(f"  {span.worker}: trial {span.trial} for {duration(span.ended - span.began)} ({span.job})")
     if final is not None:
         tested = ", ".join(
             f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_")

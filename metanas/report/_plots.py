@@ -10,6 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -21,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from metanas.report._summary import Objective
-from metanas.trial import TrialRecord, comparable
+from metanas.trial import Span, Timeline, TrialRecord, comparable
 
 _INK, _MUTED, _GRID, _ACCENT, _SOFT, _BAD, _PAPER = (f"#0102{i:02}" for i in range(3, 10))
 _VARIABLES = {
@@ -61,6 +62,9 @@ _STYLE: dict[Any, object] = {
 _SIZE = (5.6, 3.3)
 _SHOWN_CURVES = 300
 """More grey lines than this are one grey area."""
+_SHOWN_WORKERS = 32
+_SHOWN_BARS = 150
+"""A worker's bars: more make the page heavy, and none of them wide enough to be seen."""
 
 
 def progress(trials: Sequence[TrialRecord], failed: Sequence[int], objective: Objective, best: int) -> Markup:
@@ -182,6 +186,46 @@ def front(
         _label(ax, x[0], y[0])
         _legend(ax)
     return drawing.svg(f"{y[0]} against {x[0]}")
+
+
+def timeline(what: Timeline) -> Markup | None:
+    """A bar a job, a line a worker, those that came to nothing in another colour; None without jobs."""
+    workers = sorted({span.worker for span in what.spans}, key=_natural)[:_SHOWN_WORKERS]
+    if not workers:
+        return None
+    unit, seconds = next(
+        (u, s) for u, s in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if what.seconds >= 2 * s or s == 1
+    )
+    with _figure() as drawing:
+        ax = drawing.axes
+        for line, worker in enumerate(workers):
+            for good, color in ((True, _SOFT), (False, _BAD)):
+                spans = [
+                    s for s in what.spans if s.worker == worker and (s.status is None or s.status.has_value) is good
+                ]
+                bars = [
+                    (s.began / seconds, max(s.ended - s.began, what.seconds / 2000) / seconds) for s in _thinned(spans)
+                ]
+                # The paper's colour as an edge tells one job from the next.
+                ax.broken_barh(bars, (line - 0.4, 0.8), facecolors=color, edgecolors=_PAPER, linewidth=0.4)
+        ax.set_yticks(range(len(workers)), [_short(worker) for worker in workers])
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set_xlim(0, what.seconds / seconds or 1.0)
+        ax.set_xlabel(f"time of search, {unit}")
+    return drawing.svg("What each worker did over the time of the search")
+
+
+def _thinned(spans: Sequence[Span]) -> Sequence[Span]:
+    """The same with neighbours joined, where there are more than anyone could tell apart."""
+    step = -(-len(spans) // _SHOWN_BARS) if spans else 1
+    groups = [spans[i : i + step] for i in range(0, len(spans), step)]
+    return [replace(group[0], ended=group[-1].ended) for group in groups]
+
+
+def _natural(name: str) -> tuple[str, int]:
+    head = name.rstrip("0123456789")
+    return head, int(name[len(head) :] or 0)
 
 
 class _figure:

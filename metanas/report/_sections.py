@@ -110,7 +110,18 @@ def figures(summary: RunSummary, trials: Sequence[TrialRecord], best: TrialRecor
     if lines := _plots.curves(trials, top, objective):
         note = f"{objective[0]} after each epoch: the best {'trial' if len(top) == 1 else f'{len(top)} trials'} against the others."
         found.append(Figure("Learning curves", lines, note + " Lines that end early were stopped."))
-    return found + _fronts(summary, good, best)
+    return found + _fronts(summary, good, best) + _timeline(summary)
+
+
+def _timeline(summary: RunSummary) -> list[Figure]:
+    """What each worker did."""
+    from metanas.report import _plots
+
+    used = summary.timeline.utilisation
+    if used is None or not (svg := _plots.timeline(summary.timeline)):
+        return []
+    note = f"Each bar is a trial. The workers were busy {used:.0%} of the time; pauses between sessions are left out."
+    return [Figure("What the workers did", svg, note + " Those in another colour came to nothing.")]
 
 
 def _fronts(summary: RunSummary, good: Sequence[TrialRecord], best: TrialRecord | None) -> list[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from metanas.trial import Scalar
+from metanas.trial import Scalar, Timeline
 
 Objective = tuple[str, str]
 """Name and direction, ``maximize`` or ``minimize``."""
@@ -69,6 +69,8 @@ class RunSummary:
     """Wall time of the search."""
     workers: int | None = None
     """Worker processes."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """What they did."""
     decisions: tuple[DecisionSummary, ...] = ()
     """The space's table of decisions, in order."""
     best_trial: int | None = None

@@ -5,7 +5,7 @@ The only package that imports Optuna.
 
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder, environment, write_atomically
-from metanas.study._lease import Lease
+from metanas.study._lease import Lease, owner_of
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
@@ -18,6 +18,7 @@ from metanas.study._sampler import MetaSampler, suggest
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_sources
 from metanas.study._table_keys import table_keys
+from metanas.study._timeline import read_timeline
 from metanas.study._trials import Trials
 
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "environment",
     "make_strategy",
     "override",
+    "owner_of",
     "parse_run_text",
     "plan",
     "profile_space",
     "read_final",
     "read_run",
     "read_run_file",
+    "read_timeline",
     "resolved",
     "run_session",
     "strategy_names",

@@ -68,6 +68,16 @@ class Lease:
             return "another process"
 
 
+def owner_of(folder: RunFolder) -> str | None:
+    """Who works on a run now, in words; None for nobody, as far as this machine can tell."""
+    try:
+        owner = json.loads((folder.path / ".owner.json").read_text(encoding="utf-8"))
+        here = owner["host"] == socket.gethostname()
+        return None if here and _is_gone(int(owner["pid"])) else _describe(owner)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 class StudyLease:
     """The right to write into a study of a shared storage; with None as storage, of the run folder's own, nothing."""
 
@@ -155,10 +165,15 @@ def _is_dead(owner: dict[str, Any]) -> bool:
     """Whether an owner is gone for sure, or has been silent for long."""
     if abs(time.time() - float(owner.get("beat", 0))) > _SILENT_SECONDS:
         return True
-    if owner.get("host") != socket.gethostname() or not hasattr(os, "kill"):
+    return owner.get("host") == socket.gethostname() and _is_gone(int(owner["pid"]))
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether no process of this machine has that number."""
+    if os.name != "posix":
         return False
     try:
-        os.kill(int(owner["pid"]), 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ class Listener:
 class Log:
     """The run folder's log: a JSON object a line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
+        self._clock = clock
 
     def write(self, event: str, **fields: Any) -> None:
         """Append an event. A log that cannot be written stops no search."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, default=str)
+        line = json.dumps({"time": round(self._clock(), 3), "event": event, **fields}, default=str)
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

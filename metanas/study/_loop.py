@@ -51,7 +51,7 @@ class Search:
         self.listener = listener
         self.guard = guard
         """Raises when the study is another's now."""
-        self.log = Log(folder.log)
+        self.log = Log(folder.log, engine.time)
         self.directions = [direction for _, direction in trials.objectives]
         self.rungs = Rungs(run.rungs, self.directions[0])
         self.jobs = Jobs(run, folder, gate, engine)

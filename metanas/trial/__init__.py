@@ -7,6 +7,7 @@ from metanas.trial._job import Job, Purpose, Scalar
 from metanas.trial._pareto import best_trial, comparable, pareto_front
 from metanas.trial._record import Attempt, TrialRecord
 from metanas.trial._result import EpochReport, Result, Status
+from metanas.trial._span import Span, Timeline
 
 __all__ = [
     "Attempt",
@@ -15,7 +16,9 @@ __all__ = [
     "Purpose",
     "Result",
     "Scalar",
+    "Span",
     "Status",
+    "Timeline",
     "TrialRecord",
     "best_trial",
     "comparable",

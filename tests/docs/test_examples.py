@@ -105,7 +105,7 @@ def test_python_examples_compile(text: str) -> None:
 
 
 def test_the_example_of_spaces_in_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (text,) = (str(block.values[0]) for block in blocks("python") if "load_space" in str(block.values[0]))
+    (text,) = (str(block.values[0]) for block in blocks("python") if "space.sample(" in str(block.values[0]))
     (tmp_path / "example.py").write_text(text)
     runpy.run_path(str(tmp_path / "example.py"))
     assert "stage1.times" in capsys.readouterr().out

@@ -142,7 +142,7 @@ class Mute(InlineEngine):
 def test_the_result_of_a_worker_that_died_before_it_sent_it_counts(
     toy: Any, orders: Any, trials: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_session, "make_engine", lambda name, setup, *rest: Mute(setup))
+    monkeypatch.setattr(_session, "make_engine", lambda name, setup, *rest, **options: Mute(setup))
     orders(log=str(tmp_path / "begun"))
     _, found = toy.search(search={"trials": 3})
     assert (found[1].status, found[1].attempts, found[1].history) == (Status.COMPLETE, 1, ())

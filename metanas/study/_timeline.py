@@ -1,0 +1,67 @@
+"""From the log to the workers' timeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metanas.trial import Span, Status, Timeline
+
+
+def read_timeline(log: Path, *, running: bool = False, now: float | None = None) -> Timeline:
+    """What the workers did, by a run folder's log, which a search may be writing.
+
+    With ``running`` the last session goes on, and jobs without an end last until ``now`` (Unix time); otherwise they end,
+    lost, with the last that was heard of their session.
+    """
+    sessions: list[list[dict[str, Any]]] = []
+    for event in _events(log):
+        if event["event"] == "session_began":
+            sessions.append([])
+        if sessions:
+            sessions[-1].append(event)
+    spans: list[Span] = []
+    offset = capacity = 0.0
+    for index, events in enumerate(sessions):
+        goes_on = running and index == len(sessions) - 1
+        last = max([event["time"] for event in events] + ([now] if goes_on and now is not None else []))
+        jobs = _spans(events, last, goes_on, offset - events[0]["time"])
+        if jobs:
+            capacity += int(events[0].get("workers", 1)) * (offset + last - events[0]["time"] - jobs[0].began)
+        spans += jobs
+        offset += last - events[0]["time"]
+    return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity)
+
+
+def _spans(events: list[dict[str, Any]], last: float, goes_on: bool, shift: float) -> list[Span]:
+    ends = {event["job"]: event for event in events if event["event"] == "trial_ended" and "job" in event}
+    spans = []
+    for event in events:
+        if event["event"] != "trial_started":
+            continue
+        end = ends.get(event["job"])
+        status = Status(end["status"]) if end else (None if goes_on else Status.LOST)
+        spans.append(
+            Span(
+                worker=str(event["worker"]), trial=int(event["trial"]), job=str(event["job"]),
+                began=event["time"] + shift, ended=(end["time"] if end else last) + shift, status=status,
+            )
+        )  # fmt: skip
+    return spans
+
+
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    """The log's events; a line that is torn, or none of ours, is passed over."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict) and isinstance(event.get("time"), (int, float)) and "event" in event:
+                    yield event
+    except OSError:
+        return
