@@ -16,11 +16,12 @@ from itertools import chain, permutations, product
 import numpy as np
 import numpy.typing as npt
 
-from metanas.architecture._canonical import Instances, Multiset, Names, all_renamed, ranks_from_input, renamed
+from metanas.architecture._canonical import Instances, Multiset, all_renamed, renamed
 from metanas.architecture._count_words import OutOfReachError
 from metanas.architecture._dissolve import Dissolver, Edge, Filling, Made, Make, label_of
 from metanas.architecture._graph import chosen_copies
 from metanas.architecture._identity import CanonicalIds
+from metanas.architecture._names import Names, ranks_from_input
 from metanas.errors import MetanasError
 from metanas.space import (
     CellEdge,

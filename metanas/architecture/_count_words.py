@@ -20,7 +20,7 @@ from metanas.space import Chain, Copies, Scalar, SearchSpace, Switch, Template, 
 _MAX_STEPS = 400_000
 """Parts looked at, and sets of states; beyond this the count is given up."""
 
-Word = tuple[str, ...]
+Word = tuple[bytes, ...]
 
 
 class OutOfReachError(Exception):
@@ -97,7 +97,7 @@ class _Automaton:
         self.space = space
         self.ids = ids
         self.cut = False
-        self._next: list[dict[str, set[int]]] = [defaultdict(set)]
+        self._next: list[dict[bytes, set[int]]] = [defaultdict(set)]
         self._silent: list[set[int]] = [set()]
         self._words: dict[tuple[int, tuple[int, ...]], set[Word]] = {}
         self._steps = 0
@@ -205,7 +205,7 @@ class _Automaton:
             if states not in after:
                 if len(after) > _MAX_STEPS:
                     raise OutOfReachError
-                letters: dict[str, set[int]] = defaultdict(set)
+                letters: dict[bytes, set[int]] = defaultdict(set)
                 for state in states:
                     for letter, reached in self._next[state].items():
                         letters[letter] |= reached

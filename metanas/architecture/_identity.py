@@ -87,14 +87,14 @@ class CanonicalIds:
     def of(self, row: npt.NDArray[np.int64]) -> str:
         """The id of a row ``(n_decisions,)``: 16 hexadecimal digits."""
         if self.space.tabular:
-            return _digest(f"table {self.space.to_values(row)}")
+            return _digest(f"table {self.space.to_values(row)}".encode())
         indices = row.tolist()
-        choices = RowValues(self._values, indices)
-        text = self._text(Filling(indices, choices))
+        filling = Filling(indices, RowValues(self._values, indices))
+        name = self._name(filling)
         if self.space.recipe:
-            recipe = {name: value_under(value, choices) for name, value in self.space.recipe.items()}
-            text += " train " + json.dumps(recipe)
-        return _digest(text)
+            recipe = {key: value_under(value, filling.choices) for key, value in self.space.recipe.items()}
+            name += b" train " + json.dumps(recipe).encode()
+        return _digest(name)
 
     def is_cut(self, row: npt.NDArray[np.int64]) -> bool:
         """Whether no path leads from a row's input to its output."""
@@ -116,13 +116,13 @@ class CanonicalIds:
             return None
         return Relay.of(self.space.template, self._alike, self._dissolver, self._pieces, self._series)
 
-    def _text(self, filling: Filling) -> str:
+    def _name(self, filling: Filling) -> bytes:
         if self._relay is not None:
-            text = self._relay.text(filling)
-            if text is not None:
-                return text
+            name = self._relay.name(filling)
+            if name is not None:
+                return name
         series = self._series(self.space.template, filling)
-        return "nothing" if series is None else f"{series.factor} {series.name}"
+        return b"nothing" if series is None else b"%d %b" % (series.factor, series.name)
 
     def _series(self, template: Template, filling: Filling) -> Series | None:
         """A template in series position; None when it cuts the network."""
@@ -142,7 +142,10 @@ class CanonicalIds:
                     remember(part.known, key, series)
                 if series is None:
                     return False
-                joined.append(series if times == 1 else series.power(times, self._pieces))
+                if times == 1:
+                    joined.append(series)
+                else:
+                    joined += [series] * times
             elif branch is not None and not self._run(branch(filling), filling, joined):
                 return False
         return True
@@ -188,7 +191,7 @@ class CanonicalIds:
             last = plan[-1] if plan else _Step()
             if step.part is not None and step.part.key is nothing_read:
                 series = self.series_of_part(step.part.template, _NO_ROW, ())
-                step = step if series is None else _Step(fixed=series.power(step.times, self._pieces))
+                step = step if series is None else _Step(fixed=self._pieces.in_series([series] * step.times))
             if step.fixed is not None and last.fixed is not None:
                 plan[-1] = _Step(fixed=self._pieces.in_series([last.fixed, step.fixed]))
             elif step.part is not None and last.part is step.part:
@@ -198,8 +201,8 @@ class CanonicalIds:
         return plan
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(name: bytes) -> str:
+    return hashlib.sha256(name).hexdigest()[:16]
 
 
 def _reads_before(template: Template) -> bool:

@@ -20,7 +20,7 @@ Rows that are not like this are named whole, and so are all rows that are isomor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from metanas.architecture._alike import Alike
@@ -79,6 +79,8 @@ class _Stage:
     body: _Body
     entries: tuple[OpLabel, OpLabel]
     """Labels of the ops that its inputs go through."""
+    fixed: tuple[str, str] | None
+    """These, where no decision changes them."""
     handed_on: str
     """The label of what its first input went through in the cell before; empty for nothing."""
     after: Template | None
@@ -87,17 +89,31 @@ class _Stage:
     """Whether its inputs are one, so that its entries may be swapped."""
     is_told: bool
     """Whether the name of a later cell says what its nodes are, whichever of its entries is which."""
-    heads: dict[tuple[str, str, tuple[bool, bool]], str] = field(default_factory=dict)
+    times: int = 1
+    """So many one after another."""
+    heads: dict[tuple[str, str, tuple[bool, bool]], bytes] = field(default_factory=dict)
     """What its name begins with, by the labels of its entries and whether they are read."""
 
-    def head(self, before: str, previous: str, reads: tuple[bool, bool]) -> str:
+    def is_like(self, other: _Stage) -> bool:
+        """Whether the other has the same name in every row."""
+        mine, its = ((s.body, s.fixed, s.handed_on, s.after, s.is_first) for s in (self, other))
+        return self.fixed is not None and self.after is None and mine == its
+
+    def labels(self, filling: Filling) -> tuple[str, str]:
+        """The labels of its entries under a row."""
+        return self.fixed or (self.entries[0](filling), self.entries[1](filling))
+
+    def head(self, before: str, previous: str, reads: tuple[bool, bool]) -> bytes:
         """What its name begins with."""
         key = before, previous, reads
         head = self.heads.get(key)
         if head is None:
             read = [label for label, is_read in zip((before, previous), reads, strict=True) if is_read]
-            told = (sorted(read),) if self.is_first else (read, reads, self.handed_on if reads[0] else "")
-            head = self.heads[key] = repr(told)
+            # Where entries may be swapped, they stand with their labels in the graph.
+            told = (
+                (read if self.is_told else [],) if self.is_first else (read, reads, self.handed_on if reads[0] else "")
+            )
+            head = self.heads[key] = repr(told).encode()
         return head
 
 
@@ -122,32 +138,38 @@ class Relay:
             return None
         numbers = [alike.number_of_body(cell) for cell in cells]
         bodies: dict[int, _Body] = {}
-        stages = []
+        stages: list[_Stage] = []
         for k, (cell, start, end) in enumerate(zip(cells, places, [*places[1:], len(items)], strict=True)):
             handed = cells[k - 1].hands_on if k else None
             before, previous = cell.each_input
-            stages.append(
-                _Stage(
-                    bodies.setdefault(
-                        numbers[k], _Body(dissolver.body(cell), cell.nodes[-1].merge, reader(_columns(cell)))
-                    ),
-                    (OpLabel(_op(before)), OpLabel(_op(previous))),
-                    "" if handed is None else label_of(_op(handed), ()),
-                    Chain(tuple(items[start + 1 : end])) if end > start + 1 else None,
-                    is_first=k == 0,
-                    is_told=numbers[k] in numbers[k + 1 :] and alike.number(before) == alike.number(previous),
-                )
+            fixed = None
+            if not columns_read(before) | columns_read(previous):
+                fixed = label_of(_op(before), ()), label_of(_op(previous), ())
+            stage = _Stage(
+                body=bodies.setdefault(
+                    numbers[k], _Body(dissolver.body(cell), cell.nodes[-1].merge, reader(_columns(cell)))
+                ),
+                entries=(OpLabel(_op(before)), OpLabel(_op(previous))),
+                fixed=fixed,
+                handed_on="" if handed is None else label_of(_op(handed), ()),
+                after=Chain(tuple(items[start + 1 : end])) if end > start + 1 else None,
+                is_first=k == 0,
+                is_told=numbers[k] in numbers[k + 1 :] and alike.number(before) == alike.number(previous),
             )
+            if stages and stages[-1].is_like(stage):
+                stages[-1] = replace(stage, times=stages[-1].times + 1)
+            else:
+                stages.append(stage)
         return cls(Chain(tuple(items[: places[0]])), stages, pieces, series_at)
 
-    def text(self, filling: Filling) -> str | None:
+    def name(self, filling: Filling) -> bytes | None:
         """The name of a row; None where it must be named whole."""
         stem = self._series_at(self._stem, filling)
         if stem is None:
             return None
-        texts = ["relay", f"{stem.factor} {stem.name}"]
+        names = [b"relay %d %b" % (stem.factor, stem.name)]
         for stage in self._stages:
-            before, previous = stage.entries[0](filling), stage.entries[1](filling)
+            before, previous = stage.labels(filling)
             as_one = stage.is_first and not stage.is_told
             named = self._named(stage.body, before if as_one else _BEFORE, previous if as_one else _PREVIOUS, filling)
             if named is None or not (named.reads[1] or stage.is_first):
@@ -157,9 +179,10 @@ class Relay:
                 after = self._series_at(stage.after, filling)
                 if after is None:
                     return None
-                series = self._pieces.in_series([named.series, after])
-            texts.append(f"{stage.head(before, previous, named.reads)} {series.factor} {series.name}")
-        return "\n".join(texts)
+                series = self._pieces.in_series([series, after])
+            name = b"%b %d %b" % (stage.head(before, previous, named.reads), series.factor, series.name)
+            names += [name] * stage.times
+        return b"\n".join(names)
 
     def _named(self, body: _Body, before: str, previous: str, filling: Filling) -> _Named | None:
         key = before, previous, body.key(filling.row)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from metanas.architecture._canonical import Instances, Names, scaled, split
+from metanas.architecture._canonical import Instances, scaled, split
+from metanas.architecture._names import Names
 
 _MAX_REMEMBERED = 100_000
 """Entries of one memory; it starts anew when full."""
@@ -18,21 +19,20 @@ class Piece(NamedTuple):
     """What stands between two cuts."""
 
     instances: Instances
-    name: str
-    """Equal for isomorphic pieces and no others."""
+    name: bytes
+    """Of fixed length; equal for isomorphic pieces and no others."""
 
 
 class Series:
     """Pieces in series, and the multiple of the last one's output that is the result."""
 
-    __slots__ = ("_parts", "_powers", "factor", "name")
+    __slots__ = ("_parts", "factor", "name")
 
     def __init__(self, parts: Sequence[Piece | Series], factor: int) -> None:
         self._parts = parts
         self.factor = factor
-        self.name: str = " ".join([part.name for part in parts if part.name])
+        self.name: bytes = b"".join([part.name for part in parts])
         """The names of the pieces."""
-        self._powers: dict[int, Series] | None = None
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces."""
@@ -41,15 +41,6 @@ class Series:
                 yield from part.pieces()
             else:
                 yield part
-
-    def power(self, times: int, pieces: Pieces) -> Series:
-        """So many of it in series."""
-        if self._powers is None:
-            self._powers = {}
-        power = self._powers.get(times)
-        if power is None:
-            power = self._powers[times] = pieces.in_series([self] * times)
-        return power
 
 
 class Pieces:

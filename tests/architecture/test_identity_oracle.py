@@ -112,6 +112,60 @@ def test_ids_are_equal_exactly_when_whole_graphs_are_isomorphic(block):
     assert sum(check(random_space(seed), 40) for seed in range(8 * block, 8 * block + 8)) > 0
 
 
+ENTRIES = [{"conv": {"kernel": 1}}, {"conv": {"kernel": 1, "out": {"choice": [4, 8]}}}, "bn", "relu", None]
+
+
+def random_steps(rng: random.Random, *, reduces: bool) -> dict[str, object]:
+    """A cell of the kind of DARTS, with few ops."""
+    ops = ["identity", {"avg_pool": {"kernel": 3}}, {"max_pool": {"kernel": 3}}, "none"]
+    options = ops[:2] if rng.random() < 0.3 else ops[: rng.randint(3, 4)]
+    steps: dict[str, object] = {
+        "inputs": ["before", "previous"],
+        "steps": rng.choice([1, 2, 2, 2]),
+        "each_step": {
+            "inputs": rng.choice([1, 2, 2]),
+            "op": {"choice": {"abcd"[k]: op for k, op in enumerate(options)}},
+        },
+        "output": rng.choice(["concat", "concat", "mean", "sum"]),
+    }
+    entry = rng.choice(ENTRIES[:2] if rng.random() < 0.7 else ENTRIES)
+    if entry is not None:
+        steps["each_input"] = entry
+    return {"graph": steps | ({"stride": 2} if reduces else {})}
+
+
+def random_relay(seed: int) -> SearchSpace:
+    """Cells that read the two modules before them, one after another, with or without modules between."""
+    rng = random.Random(seed)
+    blocks = {"normal": random_steps(rng, reduces=False), "reduction": random_steps(rng, reduces=True)}
+    between = [["relu"], [], [], [{"residual": "tanh"}], [{"avg_pool": {"stride": 2}}]]
+    network: list[object] = [*rng.choice(between)]
+    for _ in range(rng.randint(2, 3)):
+        cell = rng.choice(["normal", "normal", "reduction", {"new": "normal"}])
+        network += [
+            cell if rng.random() < 0.7 else {"repeat": cell, "times": 2},
+            *rng.choice(between[1:3] * 3 + between),
+        ]
+    text = json.dumps(
+        {"space": "oracle", "language": 1, "input": "image", "blocks": blocks, "network": [*network, "gelu"]}
+    )
+    return parse_space_text(text)
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_ids_of_cells_that_read_two_modules(block):
+    assert sum(check(random_relay(seed), 40) for seed in range(8 * block, 8 * block + 8)) > 0
+
+
+@pytest.mark.parametrize("cells", [["two"], [{"new": "two"}, {"new": "two"}], ["two", "two"]], ids=str)
+def test_entries_of_the_first_cell_may_be_swapped(cells):
+    options = {"a": "identity", "b": {"avg_pool": {"kernel": 3}}, "c": "none"}
+    steps = {"inputs": 2, "op": {"choice": options}}
+    graph = {"inputs": ["before", "previous"], "steps": 2, "each_input": "conv", "each_step": steps}
+    space = {"space": "s", "blocks": {"two": {"graph": graph | {"output": "concat"}}}, "network": ["relu", *cells]}
+    assert check(parse_space_text(json.dumps(space)), 120) > 0
+
+
 DOUBLE = {"parallel": ["identity", "identity"]}
 LOOK_ALIKES = {
     "a scale before a residual": [

@@ -201,7 +201,7 @@ constraints: params < 3
         ("run.yaml:10:27: $.train.lr", "lr is a number above 0"),
         ("run.yaml:11:10: $.workers: workers is auto or a whole number from 1", "found"),
         ("run.yaml:12:10: $.storage: storage is default, or a URL", "found 'somewhere'"),
-        ("run.yaml:13:12: $.evaluator: an evaluator is train, or", "found"),
+        ("run.yaml:13:12: $.evaluator: an evaluator is train, {table: ...}, or", "found"),
         ("run.yaml:14:14: $.constraints: constraints are a list of texts", "found"),
     ]
     lines = str(caught.value).splitlines()

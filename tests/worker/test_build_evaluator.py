@@ -28,7 +28,7 @@ def test_a_dotted_factory_is_called() -> None:
         ({"evaluator": {"python": "metanas.trial:Jobb"}, "allow_python": True}, "did you mean Job"),
         ({"evaluator": {"python": "metanas.trial:__all__"}, "allow_python": True}, "found list"),
         ({"evaluator": "trian"}, "found 'trian'; did you mean train"),
-        ({}, "an evaluator is train, {table"),
+        ({}, "an evaluator is train, .table"),
     ],
 )
 def test_what_is_no_evaluator_is_refused(setup: dict[str, Any], message: str) -> None:
