@@ -1,8 +1,8 @@
 """One network as data: a row of decisions, its graph, identity, shapes and costs. Free of torch."""
 
 from metanas.architecture._architecture import Architecture, Measures, broken_constraint
-from metanas.architecture._count_networks import NetworkCount, count_networks, estimate_networks
 from metanas.architecture._canonical import Instances
+from metanas.architecture._count_networks import NetworkCount, count_networks, estimate_networks
 from metanas.architecture._graph import INPUT, OpGraph, OpNode, Walk, chosen_copies
 from metanas.architecture._identity import CanonicalIds, Dissolved, Filling, Labels
 from metanas.architecture._layers import Layer, LayerGraph, Module, Modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,8 @@ Array = npt.NDArray[Any]
 
 _SAMPLE = 3_000
 """Rows that a vocabulary and the scales are learned from."""
+_REMEMBERED = 16
+"""Arrays of rows whose encodings are kept: all of a table, and the known part of each source."""
 _ORBITS = 65_000
 """In spaces of at most so many rows, the rows of one network are known, and its decisions are their mean."""
 
@@ -38,15 +41,14 @@ class NetworkEncoder:
     scales: tuple[Array, Array]
     """What they are then divided by."""
     _orbits: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[bytes, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def learn(cls, space: SearchSpace, rng: np.random.Generator) -> NetworkEncoder:
         """The encoder of a space; the same for the same space and generator."""
         rows = space.sample(_SAMPLE, rng, prior=False)
         structure = StructureEncoder.learn(space, rows)
-        blank = cls(
-            structure=structure, centres=(np.zeros(1), np.zeros(1)), scales=(np.ones(1), np.ones(1))
-        )
+        blank = cls(structure=structure, centres=(np.zeros(1), np.zeros(1)), scales=(np.ones(1), np.ones(1)))
         decisions, counts = blank(rows)
         spread = np.sqrt(max(float(decisions.var(axis=0).sum()), 1e-12))
         deviation = counts.std(axis=0)
@@ -64,6 +66,14 @@ class NetworkEncoder:
 
     def __call__(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Decisions and structure of rows ``(n, n_decisions)``."""
+        key = hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest()
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = self._encoded(rows)
+        return self._known[key]
+
+    def _encoded(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         decisions = self._decisions(rows)
         counts = self.structure(rows)
         scaled = [

@@ -6,9 +6,9 @@ outermost cell, or one copy of a repeat; what lies outside of all of them is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from itertools import groupby
 
 from metanas.architecture import CanonicalIds, Dissolved, Filling, Instances, Labels, Walk, chosen_copies
 from metanas.space import (
@@ -16,6 +16,7 @@ from metanas.space import (
     Cell,
     Copies,
     OpSite,
+    Scalar,
     SearchSpace,
     Switch,
     Template,
@@ -24,7 +25,7 @@ from metanas.space import (
     decisions_in,
 )
 
-V = TypeVar("V")
+Choices = Sequence[Scalar | None]
 _MAX_REMEMBERED = 200_000
 """Scopes remembered; the memory starts anew when full."""
 
@@ -39,6 +40,10 @@ class Scope:
     """Columns of the decisions that matter here: those of what lies on a path from input to output."""
 
 
+Inner = Callable[[Template, int], Scope]
+"""Takes a scope inside of another part, and how often it stands there in a row."""
+
+
 @dataclass
 class Scopes:
     """Cuts the networks of a space into scopes; remembers those that rows share."""
@@ -47,24 +52,37 @@ class Scopes:
     _ids: CanonicalIds = field(init=False, repr=False)
     _labels: Labels = field(init=False, repr=False)
     _columns: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    _runs: dict[tuple[int, int], list[tuple[Template, int]]] = field(default_factory=dict, repr=False)
     _known: dict[Hashable, Scope] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self._ids = CanonicalIds(self.space)
         self._labels = Labels()
 
-    def of(self, row: Sequence[int]) -> list[Scope]:
-        """The scopes of a row, from the input up; what lies outside of all comes last."""
-        filling = Filling(list(row), [d.values[v] if v >= 0 else None for d, v in zip(self.space.decisions, row, strict=True)])
-        found: list[Scope] = []
+    def of(self, row: Sequence[int]) -> list[tuple[Scope, int]]:
+        """The scopes of a row and how often each stands there, from the input up; what lies outside of all comes last."""
+        filling = Filling(
+            list(row), [d.values[v] if v >= 0 else None for d, v in zip(self.space.decisions, row, strict=True)]
+        )
+        found: list[tuple[Scope, int]] = []
 
-        def inner(template: Template) -> Scope:
+        def inner(template: Template, times: int) -> Scope:
             scope = self._scope(template, filling)
-            found.append(scope)
+            found.append((scope, times))
             return scope
 
-        found.append(self._made(self.space.template, filling, inner))
+        found.append((self._made(self.space.template, filling, inner), 1))
         return found
+
+    def runs(self, template: Copies, choices: Choices) -> list[tuple[Template, int]]:
+        """The chosen copies of a repeat, equal ones in a row together."""
+        copies = chosen_copies(template, choices)
+        key = id(template), len(copies)
+        runs = self._runs.get(key)
+        if runs is None:
+            groups = [list(group) for _, group in groupby(copies, self._ids.shape)]
+            runs = self._runs[key] = [(group[0], len(group)) for group in groups]
+        return runs
 
     def _scope(self, template: Template, filling: Filling) -> Scope:
         columns = self._columns.get(id(template))
@@ -78,20 +96,22 @@ class Scopes:
             scope = self._known[key] = self._made(template, filling, None)
         return scope
 
-    def _made(self, template: Template, filling: Filling, inner: Callable[[Template], Scope] | None) -> Scope:
-        graph = _Graph(filling, self._labels, inner)
+    def _made(self, template: Template, filling: Filling, inner: Inner | None) -> Scope:
+        graph = _Graph(filling, self._labels, self, inner)
         instances = graph.graph(template)
         if instances is None:
             return Scope(None, frozenset())
-        live = _Live(filling.row, filling.choices, None if inner is None else lambda part: self._scope(part, filling))
+        again: Inner | None = None if inner is None else lambda part, _: self._scope(part, filling)
+        live = _Live(filling, self, again)
         return Scope(instances, live.columns(template))
 
 
 class _Graph(Dissolved):
     """A template as op instances; ``inner`` takes the scopes inside of it, which are then passed by."""
 
-    def __init__(self, filling: Filling, labels: Labels, inner: Callable[[Template], Scope] | None) -> None:
+    def __init__(self, filling: Filling, labels: Labels, scopes: Scopes, inner: Inner | None) -> None:
         super().__init__(filling, labels)
+        self.scopes = scopes
         self.inner = inner
 
     def value(self, template: Template, x: tuple[tuple[int, int], ...] | None) -> tuple[tuple[int, int], ...] | None:
@@ -101,10 +121,10 @@ class _Graph(Dissolved):
         if x is None or self.inner is None:
             return super().value(template, x)
         if isinstance(template, Cell):
-            return None if self.inner(template).graph is None else x
+            return None if self.inner(template, 1).graph is None else x
         if isinstance(template, Copies):
-            for copy in chosen_copies(template, self.choices):
-                if self.inner(copy).graph is None:
+            for copy, times in self.scopes.runs(template, self.choices):
+                if self.inner(copy, times).graph is None:
                     return None
             return x
         return super().value(template, x)
@@ -113,10 +133,9 @@ class _Graph(Dissolved):
 class _Live(Walk[int]):
     """Which decisions matter: a value is a node, and each choice makes one, also where it chooses to pass on."""
 
-    def __init__(
-        self, row: Sequence[int], choices: Sequence[object], inner: Callable[[Template], Scope] | None
-    ) -> None:
-        super().__init__(row, choices)  # type: ignore[arg-type]
+    def __init__(self, filling: Filling, scopes: Scopes, inner: Inner | None) -> None:
+        super().__init__(filling.row, filling.choices)
+        self.scopes = scopes
         self.inner = inner
         self.reads: list[tuple[int, ...]] = [()]
         self.tags: list[frozenset[int]] = [frozenset()]
@@ -151,9 +170,9 @@ class _Live(Walk[int]):
             chosen.add(template.decision)
             template = template.options[self.row[template.decision]]
         if self.inner is not None and isinstance(template, Cell):
-            result = self._passed([template], x)
+            result = self._passed([(template, 1)], x)
         elif self.inner is not None and isinstance(template, Copies):
-            result = self._passed(chosen_copies(template, self.choices), x)
+            result = self._passed(self.scopes.runs(template, self.choices), x)
         else:
             result = super().value(template, x)
         if isinstance(template, Copies):
@@ -162,18 +181,18 @@ class _Live(Walk[int]):
             chosen |= {edge.pick for node in template.nodes for edge in node.edges if edge.pick is not None}
         return result if result is None or not chosen else self.node((result,), frozenset(chosen))
 
-    def _passed(self, parts: Sequence[Template], x: int) -> int | None:
+    def _passed(self, parts: Sequence[tuple[Template, int]], x: int) -> int | None:
         assert self.inner is not None
-        for part in parts:
-            scope = self.inner(part)
+        for part, times in parts:
+            scope = self.inner(part, times)
             if scope.graph is None:
                 return None
             x = self.node((x,), scope.live)
         return x
 
 
-def _decided(values: Sequence[Value] | object) -> frozenset[int]:
+def _decided(values: Iterable[Value]) -> frozenset[int]:
     found: set[int] = set()
-    for value in values:  # type: ignore[attr-defined]
+    for value in values:
         found |= decisions_in(value)
     return frozenset(found)

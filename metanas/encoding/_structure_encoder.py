@@ -72,7 +72,7 @@ class StructureEncoder:
         kept = np.full_like(rows, -1)
         train = [c for c, decision in enumerate(self.space.decisions) if decision.part == "train"]
         for line, row in enumerate(rows.tolist()):
-            columns = sorted({c for scope in self._scopes.of(row) for c in scope.live} | {*train})
+            columns = sorted({c for scope, _ in self._scopes.of(row) for c in scope.live} | {*train})
             kept[line, columns] = rows[line, columns]
         return kept
 
@@ -97,9 +97,9 @@ class StructureEncoder:
         for row in rows.tolist():
             total: dict[str, float] = {}
             if not self.space.tabular:
-                for scope in self._scopes.of(row):
+                for scope, times in self._scopes.of(row):
                     for name, value in features_of(scope.graph).items():
-                        total[name] = total.get(name, 0.0) + value
+                        total[name] = total.get(name, 0.0) + times * value
             for column, name, positions in self._positions:
                 if row[column] >= 0:
                     total[name] = float(positions[row[column]])

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from metanas.predictor._kernels import Kernel
 from metanas.predictor._posterior import Posterior
-from metanas.predictor._warp import normal_scores
 
 Array = npt.NDArray[Any]
 
@@ -59,9 +58,7 @@ class Belief:
         self.experts = tuple(experts)
         self.widen = widen
         """Factor of all standard deviations, from calibration on the sources."""
-        self._posteriors = [
-            Posterior(e.kernel, e.theta, e.blocks, e.mean, repeatable=repeatable) for e in self.experts
-        ]
+        self._posteriors = [Posterior(e.kernel, e.theta, e.blocks, e.mean, repeatable=repeatable) for e in self.experts]
 
     @property
     def indices(self) -> list[int]:
@@ -82,16 +79,13 @@ class Belief:
         for posterior in self._posteriors:
             posterior.pop()
 
-    def opinion(self, losses: Array) -> Opinion:
-        """From the losses ``(n,)`` of all observations; infinite for failures, NaN for those under way.
+    def opinion(self, scores: Array) -> Opinion:
+        """From the normal scores ``(n,)`` of all observations, in order; NaN for those under way, which come last.
 
         A candidate under way is believed to come to what it is expected to (Ginsbourger et al. 2010, *Kriging is
         well-suited to parallelize optimization*): its uncertainty is gone, its mean as it was.
         """
-        waiting = np.isnan(losses)
-        scores = np.zeros(len(losses))
-        if not waiting.all():
-            scores[~waiting] = normal_scores(losses[~waiting])
+        waiting = np.isnan(scores)
         means, variances, evidence, noises = [], [], [], []
         for expert, posterior in zip(self.experts, self._posteriors, strict=True):
             scale, log = posterior.scale(scores, waiting)

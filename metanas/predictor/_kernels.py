@@ -63,7 +63,9 @@ class Kernel:
         assert total is not None
         return total
 
-    def loss(self, theta: Array, products: Sequence[Array], values: Array, noise: Array | float = 1.0) -> tuple[float, Array]:
+    def loss(
+        self, theta: Array, products: Sequence[Array], values: Array, noise: Array | float = 1.0
+    ) -> tuple[float, Array]:
         """Negative log likelihood of values ``(n,)`` of mean zero, and its gradient; ``noise`` multiplies the noise's variance."""
         matrices, gradients = [], []
         for kind, i, p in zip(self.kinds, self._starts(), products, strict=True):
@@ -105,7 +107,8 @@ class Kernel:
 
         bounds = [(min(_LOWEST, s), max(_HIGHEST, s)) for s in start]
         options = {"maxiter": iterations}
-        return np.asarray(minimize(total, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
+        found: Array = minimize(total, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        return found
 
     def _starts(self) -> list[int]:
         starts, k = [], 0

@@ -55,7 +55,9 @@ def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: 
     return Parts(average, (one, average[:, None].astype(np.float32), deviations, each, decisions, structure))
 
 
-def similarity_weights(facts: Mapping[str, float], others: Sequence[Mapping[str, float]], length: float | None) -> Array:
+def similarity_weights(
+    facts: Mapping[str, float], others: Sequence[Mapping[str, float]], length: float | None
+) -> Array:
     """A weight for each source, summing to 1: more for data sets with facts like the target's.
 
     ``exp(-d^2 / (2 length^2))`` with the distance over the facts that all of them know, each standardised over the

@@ -11,6 +11,7 @@ again (it adds to ``k(x, x)``), the other is the noise of one training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class Posterior:
         covariance = self.kernel(self.theta, products)[:, 0].astype(np.float32)
         covariance[index] += np.float32(self.own)
         known = self._rows[:n, index].astype(np.float64)
-        pivot = np.sqrt(max(float(covariance[index]) + self.noise * noise + JITTER - known @ known, JITTER))
+        pivot = math.sqrt(max(float(covariance[index]) + self.noise * noise + JITTER - float(known @ known), JITTER))
         row = (covariance - known.astype(np.float32) @ self._rows[:n]) / np.float32(pivot)
         self._rows[n] = row
         self._factor[n, :n] = known

@@ -19,6 +19,7 @@ from metanas._rng import derive_seed, generator
 from metanas.predictor._kernels import JITTER, MATERN, Kernel
 from metanas.predictor._trees import Trees
 from metanas.predictor._warp import normal_scores
+from metanas.tables import TaskData
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +35,7 @@ _FEW = 20
 """Results below which trees say nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One task's smoothed results."""
 
@@ -44,8 +45,12 @@ class Source:
     """Results known of it."""
     facts: Mapping[str, float]
     """What is known of its data set, by name."""
+    repeats: int
+    """Most trainings that one of the results is the mean of."""
     rows: Array
-    """Rows ``(n, n_decisions)`` of the results that the Gaussian process keeps."""
+    """Rows ``(n, n_decisions)`` of the results that are kept, at most :data:`MOST`."""
+    losses: Array
+    """Their losses ``(n,)``, less is better; infinite for failures."""
     weights: Array
     """Of each of them, ``(n,)``: the inverse covariance times the scores."""
     theta: Array
@@ -56,10 +61,10 @@ class Source:
     """Encodings of ``rows``; not saved."""
 
     @classmethod
-    def fit(
-        cls, name: str, rows: Array, losses: Array, blocks: Sequence[Array], *, facts: Mapping[str, float], trees: int
-    ) -> Source:
-        """From losses ``(n,)`` of rows, whose encodings are ``blocks``. Infinite losses are failures."""
+    def fit(cls, task: TaskData, blocks: Sequence[Array], *, trees: int) -> Source:
+        """From a task, whose rows' encodings are ``blocks``."""
+        name, rows = task.name, task.rows
+        losses = np.where(np.isnan(task.mean_losses), np.inf, task.mean_losses)
         scores = normal_scores(losses)
         rng = generator(0, "source", name, len(rows))
         kept = np.sort(rng.permutation(len(rows))[:MOST])
@@ -75,7 +80,10 @@ class Source:
         if trees and len(rows) >= _FEW:
             seed = derive_seed(0, "trees", name) % 2**31
             forest = Trees.grow(np.concatenate(blocks, axis=1), scores, trees, seed)
-        return cls(name, len(rows), dict(facts), rows[kept], weights, theta, forest, (points[0], points[1]))
+        return cls(
+            name=name, count=len(rows), facts=dict(task.facts), repeats=task.losses.shape[1], rows=rows[kept],
+            losses=losses[kept], weights=weights, theta=theta, trees=forest, blocks=(points[0], points[1]),
+        )  # fmt: skip
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
         """Scores of networks ``(n,)`` from their encodings: standard normal over the task's own networks, high is good."""

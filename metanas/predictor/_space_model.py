@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,21 @@ _SHARES = (0.0, 0.3, 0.5, 0.7, 0.9)
 _COVERED = 0.8
 _SINGLE, _MEAN = 0.5, 0.8
 """Share of the unexplained variance that a network keeps when trained again: of single trainings, of means of repeats."""
+_ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
+"""By name and text of the space: learning one costs seconds."""
+_MOST_ENCODERS = 8
 _PLAIN_PRIOR = -1.0
 """Log of the prior weight of the expert that knows nothing of the sources."""
+
+
+def encoder_of(space: SearchSpace) -> NetworkEncoder:
+    """The encoder of a space, the same wherever it is asked for."""
+    key = space.name, space.text
+    if key not in _ENCODERS:
+        if len(_ENCODERS) >= _MOST_ENCODERS:
+            _ENCODERS.clear()
+        _ENCODERS[key] = NetworkEncoder.learn(space, generator(0, "encoder"))
+    return _ENCODERS[key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,31 +99,36 @@ class SpaceModel:
     @classmethod
     def untrained(cls, space: SearchSpace, encoder: NetworkEncoder | None = None) -> SpaceModel:
         """The model that knows no task."""
-        return cls(encoder=encoder or NetworkEncoder.learn(space, generator(0, "encoder")))
+        return cls(encoder=encoder or encoder_of(space))
 
     @classmethod
     def fit(
         cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None, trees: int = TREES
     ) -> SpaceModel:
         """Learn from tasks of the space; one with fewer than two results says nothing, and is left out."""
-        encoder = encoder or NetworkEncoder.learn(space, generator(0, "encoder"))
-        tasks = [task for task in tasks if np.isfinite(task.mean_losses).sum() > 1]
-        if not tasks:
-            return cls.untrained(space, encoder)
-        encoded = [encoder(task.rows) for task in tasks]
-        losses = [np.where(np.isnan(task.mean_losses), np.inf, task.mean_losses) for task in tasks]
-        sources = tuple(
-            Source.fit(task.name, task.rows, y, blocks, facts=task.facts, trees=trees)
-            for task, y, blocks in zip(tasks, losses, encoded, strict=True)
-        )
-        reference = encoder(space.sample(_REFERENCE, generator(0, "reference"), prior=False))
+        encoder = encoder or encoder_of(space)
+        known = [task for task in tasks if task.says_something]
+        return cls.learn(encoder, [Source.fit(task, encoder(task.rows), trees=trees) for task in known])
+
+    @classmethod
+    def learn(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:
+        """Learn the scales from sources, each left out in turn."""
+        if not sources:
+            return cls(encoder=encoder)
+        reference = encoder(encoder.space.sample(_REFERENCE, generator(0, "reference"), prior=False))
         raw = np.array([source(reference) for source in sources], dtype=np.float64)
-        repeats = max(task.losses.shape[1] for task in tasks)
+        centres = np.stack([raw.mean(axis=1), np.maximum(raw.std(axis=1), 1e-6)])
+        single = max(source.repeats for source in sources) == 1
         model = cls(
-            encoder=encoder, sources=sources, centres=np.stack([raw.mean(axis=1), np.maximum(raw.std(axis=1), 1e-6)]),
-            correlation=np.atleast_2d(np.corrcoef(raw)), repeatable=_MEAN if repeats > 1 else _SINGLE,
+            encoder=encoder, sources=tuple(sources), centres=centres, correlation=np.atleast_2d(np.corrcoef(raw)),
+            repeatable=_SINGLE if single else _MEAN,
         )  # fmt: skip
-        return _Lessons(model, losses, encoded).learned() if len(tasks) > 1 else model
+        return _Lessons(model).learned() if len(sources) > 1 else model
+
+    @property
+    def noisy(self) -> bool:
+        """Whether evaluations are thought to be single trainings, so that a second one of a network says something new."""
+        return self.repeatable < _MEAN
 
     # --- a target
 
@@ -121,12 +139,14 @@ class SpaceModel:
         raw = np.array([source(encoded) for source in self.sources], dtype=np.float64)
         return np.asarray((raw - self.centres[0][:, None]) / self.centres[1][:, None])
 
-    def parts(self, encoded: Sequence[Array], scores: Array, facts: Mapping[str, float], keep: Sequence[int] | None = None) -> Parts:
+    def parts(
+        self, encoded: Sequence[Array], scores: Array, facts: Mapping[str, float], keep: Sequence[int] | None = None
+    ) -> Parts:
         """The parts of the model for a target with these facts; ``keep`` names the sources to use, of all in ``scores``."""
         chosen = list(range(len(self.sources)) if keep is None else keep)
         weights = similarity_weights(facts, [self.sources[i].facts for i in chosen], self.length)
         correlation = self.correlation[np.ix_(chosen, chosen)]
-        spread = float(np.sqrt(max(weights @ correlation @ weights, 1e-12))) if chosen else 1.0
+        spread = float(np.sqrt(max(float(weights @ correlation @ weights), 1e-12))) if chosen else 1.0
         return make_parts(encoded, scores[chosen], weights, spread)
 
     def experts(self, parts: Parts) -> list[Expert]:
@@ -151,24 +171,21 @@ class SpaceModel:
 class _Lessons:
     """Each source left out in turn, and predicted from the others."""
 
-    def __init__(self, model: SpaceModel, losses: Sequence[Array], encoded: Sequence[Sequence[Array]]) -> None:
+    def __init__(self, model: SpaceModel) -> None:
         self.model = model
-        wanted = sum(_LESSONS) + _HELD_OUT
         self.losses: list[Array] = []
         self.encoded: list[tuple[Array, ...]] = []
         self.scores: list[Array] = []
-        self.others = [[i for i in range(len(losses)) if i != j] for j in range(len(losses))]
-        for j, (values, blocks) in enumerate(zip(losses, encoded, strict=True)):
-            rng = generator(0, "lessons", model.sources[j].name, len(values))
-            chosen = rng.permutation(len(values))[:wanted]
-            self.losses.append(values[chosen])
-            self.encoded.append(tuple(block[chosen] for block in blocks))
+        self.others = [[i for i in range(len(model.sources)) if i != j] for j in range(len(model.sources))]
+        for source in model.sources:
+            rng = generator(0, "lessons", source.name, len(source.losses))
+            chosen = rng.permutation(len(source.losses))[: sum(_LESSONS) + _HELD_OUT]
+            self.losses.append(source.losses[chosen])
+            self.encoded.append(tuple(block[chosen] for block in source.blocks))
             self.scores.append(model.scores(self.encoded[-1]))
 
     def learned(self) -> SpaceModel:
         """The model with its scales and its quality."""
-        from dataclasses import replace
-
         self.model = replace(self.model, length=self._length())
         self.model = replace(self.model, plain=self._fitted(PLAIN, PLAIN_START, 0.0))
         if len(self.losses) > 2:
@@ -215,7 +232,10 @@ class _Lessons:
     def _share(self) -> float:
         tasks = self._tasks(TRANSFER)
         losses = [
-            sum(TRANSFER.loss(self.model.transfer, products, scores - share * average)[0] for products, scores, average in tasks)
+            sum(
+                TRANSFER.loss(self.model.transfer, products, scores - share * average)[0]
+                for products, scores, average in tasks
+            )
             for share in _SHARES
         ]
         return _SHARES[int(np.argmin(losses))]
@@ -227,7 +247,7 @@ class _Lessons:
         belief = self.model.belief(self.parts(j))
         for index in range(n):
             belief.observe(index)
-        opinion = belief.opinion(losses[:n])
+        opinion = belief.opinion(normal_scores(losses[:n]))
         held = slice(rest, None)
         tau = _tau(opinion.mean[held], losses[held])
         if n < 5:

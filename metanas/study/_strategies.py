@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metanas._lazy import optional_import
+<<<<<<< HEAD
 from metanas.controller import (
     Bananas,
     BoostedTrees,
@@ -22,6 +23,9 @@ from metanas.controller import (
     SourceRidge,
     Strategy,
 )
+=======
+from metanas.controller import Evolution, LocalSearch, Meta, RandomSearch, Strategy
+>>>>>>> 509eef1 (WIP)
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
 
@@ -32,6 +36,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": Evolution,
     "local": LocalSearch,
+<<<<<<< HEAD
     "gp": GaussianProcess,
     "forest": Forest,
     "trees": BoostedTrees,
@@ -42,6 +47,13 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "rgpe": RankingWeightedEnsemble,
 }
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
+=======
+    "meta": Meta,
+}
+_NOT_SETTINGS = ("sources", "facts", "model")
+"""Fields of strategies that are no settings: what is known of other data sets and of this one."""
+NEED_SOURCES: tuple[str, ...] = ()
+>>>>>>> 509eef1 (WIP)
 """Of these, the ones that do nothing without source tasks."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
@@ -83,7 +95,7 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
         )
     if name not in STRATEGIES:
         return None
-    known = [each.name for each in _fields(name) if each.name != "sources"]
+    known = [each.name for each in _fields(name) if each.init and each.name not in _NOT_SETTINGS]
     for key, value in options.items():
         if key not in known:
             return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
@@ -108,6 +120,11 @@ def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
 def takes_sources(name: str) -> bool:
     """Whether a strategy learns from the results of other data sets (:class:`metanas.tables.TaskData`)."""
     return name in STRATEGIES and any(each.name == "sources" for each in _fields(name))
+
+
+def takes_facts(name: str) -> bool:
+    """Whether a strategy wants to know facts of the data set."""
+    return name in STRATEGIES and any(each.name == "facts" for each in _fields(name))
 
 
 def _fields(name: str) -> tuple[dataclasses.Field[Any], ...]:
