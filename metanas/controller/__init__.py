@@ -4,11 +4,8 @@ from metanas.controller._bananas import Bananas
 from metanas.controller._evolution import Evolution
 from metanas.controller._hamming import HammingGP
 from metanas.controller._local import LocalSearch
-<<<<<<< HEAD
-from metanas.controller._models import BoostedTrees, Forest, GaussianProcess
-=======
 from metanas.controller._meta import Meta
->>>>>>> 509eef1 (WIP)
+from metanas.controller._models import BoostedTrees, Forest, GaussianProcess
 from metanas.controller._random import RandomSearch
 from metanas.controller._rgpe import RankingWeightedEnsemble
 from metanas.controller._steering import Steering

@@ -6,7 +6,6 @@ each source out in turn; adapted to a new data set in closed form.
 
 from metanas.predictor._belief import Belief, Expert, Opinion
 from metanas.predictor._field import MOST, Encodings, Field
-from metanas.predictor._hamming import HammingGP
 from metanas.predictor._parts import similarity_weights
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
@@ -20,7 +19,6 @@ __all__ = [
     "Encodings",
     "Expert",
     "Field",
-    "HammingGP",
     "Opinion",
     "Predictor",
     "Source",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metanas._lazy import optional_import
-<<<<<<< HEAD
 from metanas.controller import (
     Bananas,
     BoostedTrees,
@@ -16,6 +15,7 @@ from metanas.controller import (
     Forest,
     GaussianProcess,
     LocalSearch,
+    Meta,
     RandomSearch,
     RankingWeightedEnsemble,
     SourceProcess,
@@ -23,9 +23,6 @@ from metanas.controller import (
     SourceRidge,
     Strategy,
 )
-=======
-from metanas.controller import Evolution, LocalSearch, Meta, RandomSearch, Strategy
->>>>>>> 509eef1 (WIP)
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
 
@@ -36,7 +33,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": Evolution,
     "local": LocalSearch,
-<<<<<<< HEAD
+    "meta": Meta,
     "gp": GaussianProcess,
     "forest": Forest,
     "trees": BoostedTrees,
@@ -46,14 +43,9 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "source_gp": SourceProcess,
     "rgpe": RankingWeightedEnsemble,
 }
-NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
-=======
-    "meta": Meta,
-}
 _NOT_SETTINGS = ("sources", "facts", "model")
 """Fields of strategies that are no settings: what is known of other data sets and of this one."""
-NEED_SOURCES: tuple[str, ...] = ()
->>>>>>> 509eef1 (WIP)
+NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
