@@ -66,7 +66,8 @@ def draw_architecture(
     """
     network = architecture.graph
     shapes: Mapping[int, str] = {}
-    symbols = any(node.op == "symbol" for node in network.nodes)  # which no network is built of
+    # No network is built of symbols, or of decisions alone.
+    symbols = architecture.space.tabular or any(node.op == "symbol" for node in network.nodes)
     if input_shape is not None and outputs is not None and network.output is not None and not symbols:
         shapes = _shapes(architecture, input_shape, outputs, vocabulary)
     pieces = [_node(network.nodes[0], shapes.get(0, ""))]
