@@ -246,7 +246,7 @@ def test_engines_by_name(tmp_path: Path) -> None:
         with make_engine(name, SCRIPTED_SETUP, CPU, tmp_path) as engine:
             result = run_one(engine, make_job(1))
             assert result.metrics["threads"] == 2
-    with pytest.raises(MetanasError, match=r"inline, ray, found 'lokal'; did you mean local\?"):
+    with pytest.raises(MetanasError, match=r"found 'lokal'; did you mean local\?"):
         make_engine("lokal", SCRIPTED_SETUP, CPU)
     with pytest.raises(MetanasError, match="at least one slot"):
         LocalEngine(SCRIPTED_SETUP, [])
