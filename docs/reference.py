@@ -6,18 +6,16 @@ would write them.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from metanas.controller import Strategy
 from metanas.evaluator import COSTS, METRICS, RECIPE_OPTIONS, Option
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
-from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES
+from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES, settings_of
 from metanas.trial import Status
 
 FOLDER = Path(__file__).parent
@@ -99,14 +97,10 @@ def contestants() -> str:
 
 
 def _strategy(name: str) -> tuple[str, str]:
-    if name in STRATEGIES:
-        return _own(STRATEGIES[name])
-    return f"`optuna.samplers.{SAMPLERS[name.removeprefix('optuna:')]}`", "arguments of the class"
-
-
-def _own(kind: type[Strategy]) -> tuple[str, str]:
-    about = (kind.__doc__ or "").partition("\n")[0]
-    settings = ", ".join(f"`{f.name}: {f.default}`" for f in dataclasses.fields(kind) if f.name != "sources")  # type: ignore[arg-type]
+    if name not in STRATEGIES:
+        return f"`optuna.samplers.{SAMPLERS[name.removeprefix('optuna:')]}`", "arguments of the class"
+    about = (STRATEGIES[name].__doc__ or "").partition("\n")[0]
+    settings = ", ".join(f"`{setting.name}: {setting.default}`" for setting in settings_of(name))
     return about.rstrip("."), settings or "none"
 
 

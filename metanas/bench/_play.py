@@ -17,7 +17,7 @@ from metanas.bench._spec import BUDGETS, CellSpec, Sources, TaskSpec
 from metanas.bench._target import Judge, Target
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace
-from metanas.study import MemorySampler, make_strategy, takes_sources
+from metanas.study import MemorySampler, make_strategy, takes_facts, takes_sources
 from metanas.tables import ResultTable, TaskData, load_benchmark, read_table
 
 _RANKED = 1000
@@ -178,6 +178,8 @@ def _player(cell: CellSpec, table: ResultTable) -> Player:
         sampler = MemorySampler(contestant.strategy, contestant.settings, table.space, seed=seed)
         return SamplerPlayer(sampler, table.space)
     settings = dict(contestant.settings)
+    if takes_facts(contestant.strategy):
+        settings["facts"] = table.facts
     if takes_sources(contestant.strategy) and contestant.sources != "none":
         assert cell.sources is not None
         sources = draw_sources(cell.sources, cell.task, table.space, seed=cell.seed, single=cell.values == "repeat")

@@ -4,6 +4,7 @@ from metanas.controller._bananas import Bananas
 from metanas.controller._evolution import Evolution
 from metanas.controller._hamming import HammingGP
 from metanas.controller._local import LocalSearch
+from metanas.controller._meta import Meta
 from metanas.controller._models import BoostedTrees, Forest, GaussianProcess
 from metanas.controller._random import RandomSearch
 from metanas.controller._rgpe import RankingWeightedEnsemble
@@ -31,6 +32,7 @@ __all__ = [
     "GaussianProcess",
     "HammingGP",
     "LocalSearch",
+    "Meta",
     "Observation",
     "Proposal",
     "RandomSearch",

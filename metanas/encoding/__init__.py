@@ -1,5 +1,7 @@
 """Architectures as arrays of numbers. Free of torch."""
 
+from metanas.encoding._network_encoder import NetworkEncoder
 from metanas.encoding._one_hot import OneHot
+from metanas.encoding._structure_encoder import StructureEncoder
 
-__all__ = ["OneHot"]
+__all__ = ["NetworkEncoder", "OneHot", "StructureEncoder"]

@@ -16,7 +16,7 @@ from metanas.study._run_file import RunFile
 from metanas.study._run_reader import override, parse_run_text, read_run_file, with_storage
 from metanas.study._sampler import MetaSampler, suggest
 from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
-from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_sources
+from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_facts, takes_sources
 from metanas.study._table_keys import table_keys
 from metanas.study._timeline import read_timeline
 from metanas.study._trials import Trials
@@ -53,6 +53,7 @@ __all__ = [
     "strategy_problem",
     "suggest",
     "table_keys",
+    "takes_facts",
     "takes_sources",
     "with_storage",
     "write_atomically",

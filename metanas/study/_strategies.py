@@ -15,6 +15,7 @@ from metanas.controller import (
     Forest,
     GaussianProcess,
     LocalSearch,
+    Meta,
     RandomSearch,
     RankingWeightedEnsemble,
     SourceProcess,
@@ -32,6 +33,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": Evolution,
     "local": LocalSearch,
+    "meta": Meta,
     "gp": GaussianProcess,
     "forest": Forest,
     "trees": BoostedTrees,
@@ -41,6 +43,8 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "source_gp": SourceProcess,
     "rgpe": RankingWeightedEnsemble,
 }
+_NOT_SETTINGS = ("sources", "facts", "model")
+"""Fields of strategies that are no settings: what is known of other data sets and of this one."""
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
 SAMPLERS: Mapping[str, str] = {
@@ -83,7 +87,7 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
         )
     if name not in STRATEGIES:
         return None
-    known = [each.name for each in _fields(name) if each.name != "sources"]
+    known = [each.name for each in settings_of(name)]
     for key, value in options.items():
         if key not in known:
             return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
@@ -108,6 +112,16 @@ def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
 def takes_sources(name: str) -> bool:
     """Whether a strategy learns from the results of other data sets (:class:`metanas.tables.TaskData`)."""
     return name in STRATEGIES and any(each.name == "sources" for each in _fields(name))
+
+
+def takes_facts(name: str) -> bool:
+    """Whether a strategy wants to know facts of the data set."""
+    return name in STRATEGIES and any(each.name == "facts" for each in _fields(name))
+
+
+def settings_of(name: str) -> list[dataclasses.Field[Any]]:
+    """What a user may set of a strategy of ours."""
+    return [each for each in _fields(name) if each.init and each.name not in _NOT_SETTINGS]
 
 
 def _fields(name: str) -> tuple[dataclasses.Field[Any], ...]:

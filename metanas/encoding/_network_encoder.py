@@ -1,0 +1,111 @@
+"""Both encodings of a space's networks, scaled for kernels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.architecture import CanonicalIds
+from metanas.encoding._one_hot import OneHot
+from metanas.encoding._structure_encoder import StructureEncoder
+from metanas.space import Rows, SearchSpace
+
+Array = npt.NDArray[Any]
+
+_SAMPLE = 3_000
+"""Rows that a vocabulary and the scales are learned from."""
+_REMEMBERED = 16
+"""Arrays of rows whose encodings are kept: all of a table, and the known part of each source."""
+_ORBITS = 65_000
+"""In spaces of at most so many rows, the rows of one network are known, and its decisions are their mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkEncoder:
+    """Decisions and structure of networks, each ``(n, d)``, centred, a typical squared norm of 1.
+
+    Equal networks have equal structure. Where a space can be enumerated they have equal decisions, too: the mean of the
+    one-hot encodings of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
+    """
+
+    structure: StructureEncoder
+    """Counts by the names of its vocabulary."""
+    centres: tuple[Array, Array]
+    """What is subtracted from decisions and structure."""
+    scales: tuple[Array, Array]
+    """What they are then divided by."""
+    _orbits: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[bytes, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def learn(cls, space: SearchSpace, rng: np.random.Generator) -> NetworkEncoder:
+        """The encoder of a space; the same for the same space and generator."""
+        rows = space.sample(_SAMPLE, rng, prior=False)
+        structure = StructureEncoder.learn(space, rows)
+        blank = cls(structure=structure, centres=(np.zeros(1), np.zeros(1)), scales=(np.ones(1), np.ones(1)))
+        decisions, counts = blank(rows)
+        spread = np.sqrt(max(float(decisions.var(axis=0).sum()), 1e-12))
+        deviation = counts.std(axis=0)
+        return cls(
+            structure=structure,
+            centres=(decisions.mean(axis=0), counts.mean(axis=0)),
+            scales=(np.array([spread]), np.where(deviation > 0, deviation, 1.0) * np.sqrt(max(counts.shape[1], 1))),
+            _orbits=blank._orbits,
+        )
+
+    @property
+    def space(self) -> SearchSpace:
+        """Whose rows are encoded."""
+        return self.structure.space
+
+    def __call__(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Decisions and structure of rows ``(n, n_decisions)``."""
+        key = hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest()
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = self._encoded(rows)
+        return self._known[key]
+
+    def _encoded(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        decisions = self._decisions(rows)
+        counts = self.structure(rows)
+        scaled = [
+            ((block - centre) / scale).astype(np.float32)
+            for block, centre, scale in zip((decisions, counts), self.centres, self.scales, strict=True)
+        ]
+        return scaled[0], scaled[1]
+
+    def _decisions(self, rows: Rows) -> Array:
+        if not self._enumerable:
+            return OneHot(self.space)(self.structure.live(rows))
+        if not self._orbits:
+            self._orbits.update(_mean_of_rows(self.space, self._ids))
+        return np.array([self._orbits[self._ids.of(row)] for row in rows], dtype=np.float32)
+
+    @cached_property
+    def _ids(self) -> CanonicalIds:
+        return CanonicalIds(self.space)
+
+    @cached_property
+    def _enumerable(self) -> bool:
+        size = None if self.space.tabular else self.space.size
+        return size is not None and size <= _ORBITS
+
+
+def _mean_of_rows(space: SearchSpace, ids: CanonicalIds) -> Mapping[str, Array]:
+    """Mean one-hot encoding of all rows of each network, by its id."""
+    rows = space.rows(_ORBITS)
+    numbers: dict[str, int] = {}
+    of = np.array([numbers.setdefault(ids.of(row), len(numbers)) for row in rows])
+    encoded = OneHot(space)(rows)
+    total = np.zeros((len(numbers), encoded.shape[1]))
+    np.add.at(total, of, encoded)
+    means = (total / np.bincount(of)[:, None]).astype(np.float32)
+    return dict(zip(numbers, means, strict=True))

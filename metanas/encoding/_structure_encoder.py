@@ -1,0 +1,106 @@
+"""Rows of a space as structural features of their networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.encoding._scopes import Scopes
+from metanas.encoding._structure import features_of
+from metanas.space import Rows, SearchSpace
+
+RARE = 0.004
+"""A feature of fewer networks than this share is left out: nothing can be learned of it from a few hundred results."""
+WIDEST = 256
+"""Most features kept, the most frequent first: a kernel on more is slower and no better."""
+
+
+@dataclass(frozen=True)
+class StructureEncoder:
+    """Counts of ops, paths, depths and degrees in canonical graphs, and the positions of numeric decisions.
+
+    The columns are a vocabulary that is learned once from rows of the space, so that they mean the same for all that
+    is encoded later; what it does not hold is not counted.
+    """
+
+    space: SearchSpace
+    """Whose rows are encoded. A tabular space has no graphs, and only numeric decisions."""
+    names: tuple[str, ...]
+    """A name for each column."""
+    _scopes: Scopes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_scopes", Scopes(self.space))
+
+    @classmethod
+    def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
+        """The vocabulary of the networks of some rows, best all or thousands: features that some have and not all alike."""
+        blank = cls(space, ())
+        counts: Counter[str] = Counter()
+        first: dict[str, float] = {}
+        varies: set[str] = set()
+        for number, found in enumerate(blank._found(rows)):
+            for name, value in found.items():
+                counts[name] += 1
+                if first.setdefault(name, value) != value or counts[name] != number + 1:
+                    varies.add(name)
+        # One that the last rows lack varies, too.
+        kept = [n for n, c in counts.items() if (n in varies or c < len(rows)) and c >= RARE * len(rows)]
+        kept.sort(key=lambda name: (-counts[name], name))
+        return cls(space, tuple(kept[:WIDEST]))
+
+    def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: counts, not standardised."""
+        encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
+        columns = self._columns
+        for line, found in enumerate(self._found(rows)):
+            for name, value in found.items():
+                column = columns.get(name)
+                if column is not None:
+                    encoded[line, column] = value
+        return encoded
+
+    def live(self, rows: Rows) -> Rows:
+        """Rows with −1 for every decision that does not matter to the network, as on an edge that leads nowhere."""
+        if self.space.tabular:
+            return rows
+        kept = np.full_like(rows, -1)
+        train = [c for c, decision in enumerate(self.space.decisions) if decision.part == "train"]
+        for line, row in enumerate(rows.tolist()):
+            columns = sorted({c for scope, _ in self._scopes.of(row) for c in scope.live} | {*train})
+            kept[line, columns] = rows[line, columns]
+        return kept
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {name: column for column, name in enumerate(self.names)}
+
+    @cached_property
+    def _positions(self) -> list[tuple[int, str, npt.NDArray[np.float64]]]:
+        """Column, name of the feature, and where in its range each value lies, from 1 (0 is inactive) to 2."""
+        numeric = []
+        for column, decision in enumerate(self.space.decisions):
+            values = list(decision.values)
+            if decision.size < 3 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+                continue
+            ranks = np.argsort(np.argsort(np.array(values, dtype=float))) / (decision.size - 1)
+            numeric.append((column, f"position {decision.name}", 1 + ranks))
+        return numeric
+
+    def _found(self, rows: Rows) -> Iterator[dict[str, float]]:
+        """Features of each row by name."""
+        for row in rows.tolist():
+            total: dict[str, float] = {}
+            if not self.space.tabular:
+                for scope, times in self._scopes.of(row):
+                    for name, value in features_of(scope.graph).items():
+                        total[name] = total.get(name, 0.0) + times * value
+            for column, name, positions in self._positions:
+                if row[column] >= 0:
+                    total[name] = float(positions[row[column]])
+            yield total

@@ -1,0 +1,37 @@
+"""The meta-learned performance predictor: what earlier tasks say of the networks of a space, and how far to trust it.
+
+Free of torch and Optuna. The sources' smoothed results, a prior mean and kernels whose scales were learned by leaving
+each source out in turn; adapted to a new data set in closed form.
+"""
+
+from metanas.predictor._belief import Belief, Expert, Opinion
+from metanas.predictor._field import MOST, Encodings, Field
+from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
+from metanas.predictor._parts import similarity_weights
+from metanas.predictor._predictor import Predictor, same_space
+from metanas.predictor._source import Source
+from metanas.predictor._space_model import SpaceModel, encoder_of
+from metanas.predictor._store import load_predictor, save_predictor
+from metanas.predictor._warp import Warp, normal_scores
+
+__all__ = [
+    "MOST",
+    "NORMAL_80",
+    "Belief",
+    "Encodings",
+    "Expert",
+    "Field",
+    "Opinion",
+    "Predictor",
+    "Source",
+    "SpaceModel",
+    "Warp",
+    "deviations",
+    "encoder_of",
+    "load_predictor",
+    "normal_scores",
+    "rank_correlation",
+    "same_space",
+    "save_predictor",
+    "similarity_weights",
+]

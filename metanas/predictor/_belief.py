@@ -1,0 +1,106 @@
+"""What is believed of a set of candidates after some results: Gaussian processes that disagree, weighed by evidence.
+
+One of them trusts the sources, one knows nothing of them. Each has a posterior in closed form; their weights are
+prior times marginal likelihood of the target's own results, so the sources are dropped where they mislead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.predictor._kernels import Kernel
+from metanas.predictor._posterior import Posterior
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One Gaussian process of the mixture, over all candidates."""
+
+    name: str
+    """``transfer`` or ``plain``, and the like."""
+    kernel: Kernel
+    """Its parts."""
+    theta: Array
+    """Their scales."""
+    blocks: tuple[Array, ...]
+    """Features of the candidates, ``(N, d)`` each."""
+    mean: Array
+    """Prior mean of the candidates, ``(N,)``."""
+    log_prior: float
+    """Log of its weight before any result, up to a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Belief in the unit of the target's own normal scores: high is good."""
+
+    mean: Array
+    """Of each candidate, ``(N,)``."""
+    std: Array
+    """Of the candidate's true score, ``(N,)``, calibrated."""
+    noise: float
+    """Standard deviation of one evaluation around it."""
+    weights: tuple[float, ...]
+    """Of the experts, summing to 1."""
+
+
+class Belief:
+    """The experts' posteriors, kept up to date one observation at a time."""
+
+    def __init__(self, experts: Sequence[Expert], *, repeatable: float, widen: float = 1.0) -> None:
+        self.experts = tuple(experts)
+        self.widen = widen
+        """Factor of all standard deviations, from calibration on the sources."""
+        self._posteriors = [Posterior(e.kernel, e.theta, e.blocks, e.mean, repeatable=repeatable) for e in self.experts]
+
+    @property
+    def indices(self) -> list[int]:
+        """Which candidate each observation is of."""
+        return self._posteriors[0].indices
+
+    def observe(self, index: int, noise: float = 1.0) -> None:
+        """Take in that a candidate is evaluated; ``noise`` multiplies the variance of one evaluation."""
+        known: dict[tuple[int, ...], list[Array]] = {}
+        for expert, posterior in zip(self.experts, self._posteriors, strict=True):
+            key = tuple(map(id, expert.blocks))
+            if key not in known:
+                known[key] = expert.kernel.products(expert.blocks, [b[index : index + 1] for b in expert.blocks])
+            posterior.add(index, known[key], noise)
+
+    def forget(self) -> None:
+        """Undo the last :meth:`observe`."""
+        for posterior in self._posteriors:
+            posterior.pop()
+
+    def opinion(self, scores: Array) -> Opinion:
+        """From the normal scores ``(n,)`` of all observations, in order; NaN for those under way, which come last.
+
+        A candidate under way is believed to come to what it is expected to (Ginsbourger et al. 2010, *Kriging is
+        well-suited to parallelize optimization*): its uncertainty is gone, its mean as it was.
+        """
+        waiting = np.isnan(scores)
+        means, variances, evidence, noises = [], [], [], []
+        for expert, posterior in zip(self.experts, self._posteriors, strict=True):
+            scale, log = posterior.scale(scores, waiting)
+            mean = posterior.mean(scores, scale, waiting)
+            means.append(mean)
+            variances.append(posterior.variance / scale**2)
+            noises.append(posterior.noise / scale**2)
+            evidence.append(log + expert.log_prior)
+        weights = np.exp(np.array(evidence) - max(evidence))
+        weights /= weights.sum()
+        mean = sum(w * m for w, m in zip(weights, means, strict=True))
+        square = sum(w * (v + (m - mean) ** 2) for w, m, v in zip(weights, means, variances, strict=True))
+        return Opinion(
+            mean=np.asarray(mean),
+            std=self.widen * np.sqrt(square),
+            noise=float(np.sqrt(weights @ np.array(noises))),
+            weights=tuple(float(w) for w in weights),
+        )

@@ -1,0 +1,90 @@
+"""A predictor: models of spaces, with a name and a card, kept in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from metanas.predictor._source import Source
+from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
+from metanas.space import SearchSpace
+from metanas.tables import TaskData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """What was learned from tasks, which may be of several spaces."""
+
+    name: str
+    """As in ``--predictor NAME``."""
+    models: tuple[SpaceModel, ...] = field(default=(), repr=False)
+    """One a space."""
+
+    @classmethod
+    def fit(cls, name: str, tasks: Iterable[TaskData], *, trees: int = TREES) -> Predictor:
+        """Learn from tasks; those of one space teach each other."""
+        return cls(name=name).updated(tasks, trees=trees)
+
+    def updated(self, tasks: Iterable[TaskData], *, trees: int = TREES) -> Predictor:
+        """The predictor that knows these tasks, too; one of a name that it knows already takes its place."""
+        models = list(self.models)
+        for group in _by_space(tasks):
+            space = group[0].space
+            place = next((i for i, model in enumerate(models) if same_space(model.space, space)), None)
+            encoder = models[place].encoder if place is not None else encoder_of(space)
+            named = {task.name: task for task in group}
+            kept = [] if place is None else [s for s in models[place].sources if s.name not in named]
+            fresh = [
+                Source.fit(task, encoder(task.rows), trees=trees) for task in named.values() if task.says_something
+            ]
+            model = SpaceModel.learn(encoder, [*kept, *fresh])
+            models = [*models, model] if place is None else [*models[:place], model, *models[place + 1 :]]
+        return replace(self, models=tuple(models))
+
+    def model_for(self, space: SearchSpace) -> SpaceModel | None:
+        """The model of a space; None where it knows no task of it, so that it abstains."""
+        return next((model for model in self.models if model.sources and same_space(model.space, space)), None)
+
+    def card(self) -> list[dict[str, Any]]:
+        """What a person should know of it, one entry a space, as JSON values."""
+        return [_card(model) for model in self.models]
+
+
+def same_space(a: SearchSpace, b: SearchSpace) -> bool:
+    """Whether rows of both mean the same: decisions, conditions and the network with holes."""
+    return a.decisions == b.decisions and (a.text == b.text or _shape(a.template) == _shape(b.template))
+
+
+def _shape(part: Any) -> Any:
+    """A template, place names left out, as nested tuples that can be compared."""
+    if isinstance(part, (str, int, float, bool, frozenset)) or part is None:
+        return part
+    if isinstance(part, Mapping):
+        return tuple(sorted((str(key), _shape(value)) for key, value in part.items()))
+    if isinstance(part, Sequence):
+        return tuple(_shape(item) for item in part)
+    names = [name for name in getattr(part, "__dataclass_fields__", {}) if name != "site"]
+    return (type(part).__name__, *(_shape(getattr(part, name)) for name in names))
+
+
+def _by_space(tasks: Iterable[TaskData]) -> list[list[TaskData]]:
+    groups: list[list[TaskData]] = []
+    for task in tasks:
+        group = next((g for g in groups if same_space(g[0].space, task.space)), None)
+        if group is None:
+            groups.append([task])
+        else:
+            group.append(task)
+    return groups
+
+
+def _card(model: SpaceModel) -> dict[str, Any]:
+    return {
+        "space": model.space.name,
+        "decisions": len(model.space.decisions),
+        "tasks": [{"name": s.name, "results": s.count, "facts": dict(s.facts)} for s in model.sources],
+        "prior": {"share": model.share, "range of likeness": model.length, "widened": round(model.widen, 3)},
+        "noisy": model.noisy,
+        **model.quality,
+    }

@@ -1,0 +1,273 @@
+"""What earlier tasks of one space taught: the sources, the scales of the kernels, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas._rng import generator
+from metanas.encoding import NetworkEncoder
+from metanas.predictor._belief import Belief, Expert
+from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
+from metanas.predictor._kernels import Kernel
+from metanas.predictor._parts import (
+    PLAIN,
+    PLAIN_START,
+    TRANSFER,
+    TRANSFER_START,
+    Parts,
+    make_parts,
+    similarity_weights,
+)
+from metanas.predictor._source import Source
+from metanas.predictor._warp import normal_scores
+from metanas.space import Rows, SearchSpace
+from metanas.tables import TaskData
+
+Array = npt.NDArray[Any]
+
+TREES = 60
+"""Trees a source: with 100 the ranking of unseen networks is the same to three digits."""
+_REFERENCE = 2_000
+"""Rows of the space that the sources' scores are standardised on."""
+_LESSONS = (15, 40, 100)
+"""Results of a left-out source that the scales must suit."""
+_HELD_OUT = 150
+"""Networks of a left-out source that rankings and intervals are judged on."""
+_LENGTHS = (None, 3.0, 2.0, 1.5, 1.2, 1.0)
+"""Ranges of likeness of data sets tried, in standard deviations of their facts; None for none."""
+_GAIN = 0.002
+"""Rank correlation that a shorter range must bring."""
+_SHARES = (0.0, 0.3, 0.5, 0.7, 0.9)
+"""Factors of the sources' average tried as the prior mean."""
+_COVERED = 0.8
+_SINGLE, _MEAN = 0.5, 0.8
+"""Share of the unexplained variance that a network keeps when trained again: of single trainings, of means of repeats."""
+_ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
+"""By name and text of the space: learning one costs seconds."""
+_MOST_ENCODERS = 8
+_PLAIN_PRIOR, _UNTAUGHT_PRIOR = -1.0, -2.0
+"""Logs of the prior weights of the experts that know nothing of the sources: but for its scales, and at all."""
+
+
+def encoder_of(space: SearchSpace) -> NetworkEncoder:
+    """The encoder of a space, the same wherever it is asked for."""
+    key = space.name, space.text
+    if key not in _ENCODERS:
+        if len(_ENCODERS) >= _MOST_ENCODERS:
+            _ENCODERS.clear()
+        _ENCODERS[key] = NetworkEncoder.learn(space, generator(0, "encoder"))
+    return _ENCODERS[key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceModel:
+    """A model of the networks of one space. Made by :meth:`fit` or :meth:`untrained`."""
+
+    encoder: NetworkEncoder
+    """Of the space."""
+    sources: tuple[Source, ...] = ()
+    """One a task."""
+    centres: Array = field(default_factory=lambda: np.zeros((2, 0)))
+    """Mean and standard deviation of each source's scores over the space, ``(2, m)``."""
+    correlation: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """Of the sources' scores over the space, ``(m, m)``."""
+    transfer: Array = field(default_factory=lambda: TRANSFER_START)
+    """Scales of the kernel that knows the sources."""
+    plain: Array = field(default_factory=lambda: PLAIN_START)
+    """Scales of the one that does not."""
+    share: float = 0.6
+    """Factor of the sources' average in the prior mean."""
+    length: float | None = None
+    """Range of likeness of data sets, see :func:`similarity_weights`."""
+    repeatable: float = _MEAN
+    """Share of the variance that features do not explain that is a network's own, and not noise of its training."""
+    widen: float = 1.0
+    """Factor of standard deviations, from what left-out sources showed."""
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    """How well left-out sources were ranked and covered, for the card."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Whose networks these are."""
+        return self.encoder.space
+
+    @classmethod
+    def untrained(cls, space: SearchSpace, encoder: NetworkEncoder | None = None) -> SpaceModel:
+        """The model that knows no task."""
+        return cls(encoder=encoder or encoder_of(space))
+
+    @classmethod
+    def fit(
+        cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None, trees: int = TREES
+    ) -> SpaceModel:
+        """Learn from tasks of the space; one with fewer than two results says nothing, and is left out."""
+        encoder = encoder or encoder_of(space)
+        known = [task for task in tasks if task.says_something]
+        return cls.learn(encoder, [Source.fit(task, encoder(task.rows), trees=trees) for task in known])
+
+    @classmethod
+    def learn(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:
+        """Learn the scales from sources, each left out in turn."""
+        if not sources:
+            return cls(encoder=encoder)
+        reference = encoder(encoder.space.sample(_REFERENCE, generator(0, "reference"), prior=False))
+        raw = np.array([source(reference) for source in sources], dtype=np.float64)
+        centres = np.stack([raw.mean(axis=1), np.maximum(raw.std(axis=1), 1e-6)])
+        single = max(source.repeats for source in sources) == 1
+        model = cls(
+            encoder=encoder, sources=tuple(sources), centres=centres, correlation=np.atleast_2d(np.corrcoef(raw)),
+            repeatable=_SINGLE if single else _MEAN,
+        )  # fmt: skip
+        return _Lessons(model).learned() if len(sources) > 1 else model
+
+    @property
+    def noisy(self) -> bool:
+        """Whether evaluations are thought to be single trainings, so that a second one of a network says something new."""
+        return self.repeatable < _MEAN
+
+    # --- a target
+
+    def scores(self, encoded: Sequence[Array]) -> Array:
+        """Each source's scores of encoded networks ``(m, n)``, standardised over the space."""
+        if not self.sources:
+            return np.zeros((0, len(encoded[0])))
+        raw = np.array([source(encoded) for source in self.sources], dtype=np.float64)
+        return np.asarray((raw - self.centres[0][:, None]) / self.centres[1][:, None])
+
+    def parts(
+        self, encoded: Sequence[Array], scores: Array, facts: Mapping[str, float], keep: Sequence[int] | None = None
+    ) -> Parts:
+        """The parts of the model for a target with these facts; ``keep`` names the sources to use, of all in ``scores``."""
+        chosen = list(range(len(self.sources)) if keep is None else keep)
+        weights = similarity_weights(facts, [self.sources[i].facts for i in chosen], self.length)
+        correlation = self.correlation[np.ix_(chosen, chosen)]
+        spread = float(np.sqrt(max(float(weights @ correlation @ weights), 1e-12))) if chosen else 1.0
+        return make_parts(encoded, scores[chosen], weights, spread)
+
+    def experts(self, parts: Parts) -> list[Expert]:
+        """The Gaussian processes of a target."""
+        nothing = np.zeros(len(parts.blocks[0]))
+        # Without it, sources that mislead would have spoilt the scales of all experts.
+        untaught = Expert("untaught", PLAIN, PLAIN_START, parts.plain, nothing, _UNTAUGHT_PRIOR)
+        if not len(parts.average):
+            return [untaught]
+        plain = Expert("plain", PLAIN, self.plain, parts.plain, nothing, _PLAIN_PRIOR)
+        transfer = Expert("transfer", TRANSFER, self.transfer, parts.blocks, self.share * parts.average, 0.0)
+        return [transfer, plain, untaught]
+
+    def belief(self, parts: Parts) -> Belief:
+        """What is believed of a target before any result."""
+        return Belief(self.experts(parts), repeatable=self.repeatable, widen=self.widen)
+
+    def on(self, rows: Rows) -> tuple[tuple[Array, Array], Array]:
+        """Encodings of rows, and the sources' scores of them: what all else about them is computed from."""
+        encoded = self.encoder(rows)
+        return encoded, self.scores(encoded)
+
+
+class _Lessons:
+    """Each source left out in turn, and predicted from the others."""
+
+    def __init__(self, model: SpaceModel) -> None:
+        self.model = model
+        self.losses: list[Array] = []
+        self.encoded: list[tuple[Array, ...]] = []
+        self.scores: list[Array] = []
+        self.others = [[i for i in range(len(model.sources)) if i != j] for j in range(len(model.sources))]
+        for source in model.sources:
+            rng = generator(0, "lessons", source.name, len(source.losses))
+            chosen = rng.permutation(len(source.losses))[: sum(_LESSONS) + _HELD_OUT]
+            self.losses.append(source.losses[chosen])
+            self.encoded.append(tuple(block[chosen] for block in source.blocks))
+            self.scores.append(model.scores(self.encoded[-1]))
+
+    def learned(self) -> SpaceModel:
+        """The model with its scales and its quality."""
+        self.model = replace(self.model, length=self._length())
+        self.model = replace(self.model, plain=self._fitted(PLAIN, PLAIN_START, 0.0))
+        if len(self.losses) > 2:
+            self.model = replace(self.model, transfer=self._fitted(TRANSFER, TRANSFER_START, self.model.share))
+            self.model = replace(self.model, share=self._share())
+        self.model = replace(self.model, widen=self._widening())
+        return replace(self.model, quality=self._quality())
+
+    def parts(self, j: int) -> Parts:
+        """Source j as a target of the others."""
+        return self.model.parts(self.encoded[j], self.scores[j], self.model.sources[j].facts, self.others[j])
+
+    def _length(self) -> float | None:
+        best, length = -np.inf, None
+        for tried in _LENGTHS:
+            found = []
+            for j, others in enumerate(self.others):
+                facts = [self.model.sources[i].facts for i in others]
+                weights = similarity_weights(self.model.sources[j].facts, facts, tried)
+                found.append(rank_correlation(weights @ self.scores[j][others], self.losses[j]))
+            if np.mean(found) > best + _GAIN:
+                best, length = float(np.mean(found)), tried
+        return length
+
+    def _tasks(self, kernel: Kernel) -> list[tuple[list[Array], Array, Array]]:
+        """Products of the blocks, normal scores, and the sources' average, of lessons of each length."""
+        tasks = []
+        for j, losses in enumerate(self.losses):
+            parts, start = self.parts(j), 0
+            for n in _LESSONS:
+                at = slice(start, min(start + n, len(losses)))
+                start += n
+                if at.stop - at.start < 5:
+                    continue
+                blocks = parts.blocks if kernel is TRANSFER else parts.plain
+                points = [block[at].astype(np.float64) for block in blocks]
+                tasks.append((kernel.products(points, points), normal_scores(losses[at]), parts.average[at]))
+        return tasks
+
+    def _fitted(self, kernel: Kernel, start: Array, share: float) -> Array:
+        lessons = [(products, scores - share * average) for products, scores, average in self._tasks(kernel)]
+        return kernel.fit(lessons, start, precision=0.5, iterations=30)
+
+    def _share(self) -> float:
+        tasks = self._tasks(TRANSFER)
+        losses = [
+            sum(
+                TRANSFER.loss(self.model.transfer, products, scores - share * average)[0]
+                for products, scores, average in tasks
+            )
+            for share in _SHARES
+        ]
+        return _SHARES[int(np.argmin(losses))]
+
+    def _judged(self, j: int, n: int) -> tuple[float, Array]:
+        """Rank correlation on held-out networks after n results of source j; and how far each lies from its mean, in std."""
+        losses, rest = self.losses[j], max(len(self.losses[j]) - _HELD_OUT, len(self.losses[j]) // 2)
+        n = min(n, rest)
+        belief = self.model.belief(self.parts(j))
+        for index in range(n):
+            belief.observe(index)
+        opinion = belief.opinion(normal_scores(losses[:n]))
+        held = slice(rest, None)
+        tau = rank_correlation(opinion.mean[held], losses[held])
+        if n < 5:
+            return tau, np.zeros(0)
+        opinion = replace(opinion, mean=opinion.mean[held], std=opinion.std[held])
+        return tau, deviations(opinion, losses[:n], losses[held])
+
+    def _widening(self) -> float:
+        """The factor with which 80 % intervals cover 80 % of left-out sources' networks."""
+        off = np.concatenate([self._judged(j, 20)[1] for j in range(len(self.losses))])
+        if not len(off):
+            return 1.0
+        return float(np.clip(np.quantile(off, _COVERED) / NORMAL_80, 0.5, 3.0))
+
+    def _quality(self) -> dict[str, Any]:
+        taus: dict[str, dict[str, float]] = {}
+        covered = []
+        for j, source in enumerate(self.model.sources):
+            taus[source.name] = {str(n): round(self._judged(j, n)[0], 4) for n in (0, 10, 20, 50, 100)}
+            covered.append(float((self._judged(j, 20)[1] <= NORMAL_80).mean()))
+        return {"rank_correlation": taus, "covered_80": round(float(np.mean(covered)), 4)}

@@ -1,0 +1,237 @@
+"""Predictors as folders: ``predictor.json`` and ``arrays.safetensors``. Opening one executes nothing that it holds.
+
+Everything read is checked: types, shapes, finite numbers, trees whose walk ends. A folder from elsewhere may be wrong,
+and may then predict nonsense; it cannot do anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas._version import __version__
+from metanas.encoding import NetworkEncoder, StructureEncoder
+from metanas.errors import MetanasError
+from metanas.predictor._parts import PLAIN, TRANSFER
+from metanas.predictor._predictor import Predictor
+from metanas.predictor._source import KERNEL, MOST, Source
+from metanas.predictor._space_model import SpaceModel
+from metanas.predictor._trees import Trees
+from metanas.space import SearchSpace, parse_space_text
+
+Array = npt.NDArray[Any]
+
+FORMAT = 1
+"""One more when older versions cannot read what is written."""
+CARD, ARRAYS = "predictor.json", "arrays.safetensors"
+_MOST_BYTES = 256 * 2**20
+"""Largest file that is opened."""
+_TREE_PARTS = tuple(Trees.__dataclass_fields__)
+
+
+def save_predictor(predictor: Predictor, folder: Path) -> None:
+    """Write a predictor, in place of what stands there under its name."""
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, Array] = {}
+    spaces = []
+    for number, model in enumerate(predictor.models):
+        arrays |= {f"{number}.{name}": array for name, array in _arrays(model).items()}
+        spaces.append(_settings(model))
+    card = {
+        "format": FORMAT,
+        "metanas": __version__,
+        "name": predictor.name,
+        "card": predictor.card(),
+        "spaces": spaces,
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, new / ARRAYS)
+        (new / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        new.chmod(0o755)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-")) / "old"
+            os.replace(folder, old)
+            os.replace(new, folder)
+            shutil.rmtree(old.parent)
+        else:
+            os.replace(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """The predictor in a folder.
+
+    Raises
+    ------
+    MetanasError
+        If there is none, or it is damaged, or a newer metanas wrote it.
+
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    where = str(folder)
+    for name in (CARD, ARRAYS):
+        if not (folder / name).is_file():
+            raise MetanasError(f"a predictor is a folder with {CARD} and {ARRAYS}", found=f"no {name}", where=where)
+        if (folder / name).stat().st_size > _MOST_BYTES:
+            raise MetanasError(f"a predictor's files have at most {_MOST_BYTES:,} bytes", found=name, where=where)
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+            raise ValueError("predictor.json has no format")
+        if card["format"] > FORMAT:
+            raise MetanasError(
+                "a predictor is opened by the version of metanas that wrote it, or a newer one",
+                found=f"format {card['format']}, of metanas {card.get('metanas')}", remedy="update metanas", where=where,
+            )  # fmt: skip
+        arrays = load_file(folder / ARRAYS)
+        models = tuple(_model(settings, _part(arrays, f"{k}.")) for k, settings in enumerate(card["spaces"]))
+        return Predictor(name=str(card["name"]), models=models)
+    except (
+        KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, OSError, SafetensorError,
+    ) as error:  # fmt: skip
+        raise MetanasError(
+            "a predictor's files belong together and are whole", found=f"{type(error).__name__}: {error}"[:300],
+            remedy="fit it again: metanas predictor fit", where=where,
+        ) from error  # fmt: skip
+
+
+def _settings(model: SpaceModel) -> dict[str, Any]:
+    return {
+        "name": model.space.name,
+        "text": model.space.text,
+        "vocabulary": list(model.encoder.structure.names),
+        "share": model.share,
+        "length": model.length,
+        "repeatable": model.repeatable,
+        "widen": model.widen,
+        "quality": dict(model.quality),
+        "sources": [
+            {
+                "name": s.name,
+                "count": s.count,
+                "repeats": s.repeats,
+                "facts": dict(s.facts),
+                "trees": s.trees is not None,
+            }
+            for s in model.sources
+        ],
+    }
+
+
+def _arrays(model: SpaceModel) -> dict[str, Array]:
+    encoder = model.encoder
+    arrays: dict[str, Array] = {
+        "centre.decisions": encoder.centres[0], "centre.structure": encoder.centres[1],
+        "scale.decisions": encoder.scales[0], "scale.structure": encoder.scales[1],
+        "centres": model.centres, "correlation": model.correlation, "transfer": model.transfer, "plain": model.plain,
+    }  # fmt: skip
+    for number, source in enumerate(model.sources):
+        parts = {
+            "rows": source.rows.astype(np.int32),
+            "losses": source.losses,
+            "weights": source.weights,
+            "theta": source.theta,
+        }
+        parts |= {} if source.trees is None else {f"trees.{name}": a for name, a in source.trees.arrays().items()}
+        arrays |= {f"sources.{number}.{name}": array for name, array in parts.items()}
+    return arrays
+
+
+def _model(settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
+    space = parse_space_text(_text(settings["text"]))
+    vocabulary = tuple(_text(name) for name in settings["vocabulary"])
+    structure = StructureEncoder(space, vocabulary)
+    encoder = NetworkEncoder(
+        structure=structure,
+        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, len(vocabulary))),
+        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, len(vocabulary))),
+    )
+    if not all((scale > 0).all() for scale in encoder.scales):
+        raise ValueError("a scale is not positive")
+    described = list(settings["sources"])
+    m = len(described)
+    sources = tuple(_source(d, _part(arrays, f"sources.{k}."), encoder, space) for k, d in enumerate(described))
+    length = settings["length"]
+    model = SpaceModel(
+        encoder=encoder, sources=sources, centres=_numbers(arrays["centres"], 2, 2, m),
+        correlation=_numbers(arrays["correlation"], 2, m, m),
+        transfer=_numbers(arrays["transfer"], 1, TRANSFER.n_scales), plain=_numbers(arrays["plain"], 1, PLAIN.n_scales),
+        share=_number(settings["share"]), length=None if length is None else _number(length, 1e-3),
+        repeatable=_number(settings["repeatable"], 0, 1), widen=_number(settings["widen"], 1e-3),
+        quality=dict(settings["quality"]),
+    )  # fmt: skip
+    if m and not (model.centres[1] > 0).all():
+        raise ValueError("a deviation is not positive")
+    return model
+
+
+def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkEncoder, space: SearchSpace) -> Source:
+    rows = arrays["rows"]
+    n = len(rows)
+    sizes = np.array([decision.size for decision in space.decisions])
+    if rows.dtype.kind != "i" or rows.shape != (n, len(sizes)) or not 0 < n <= MOST:
+        raise ValueError("rows of a source are no rows")
+    rows = rows.astype(np.int64)
+    if (rows < -1).any() or (rows >= sizes).any() or ((rows >= 0) != space.active(rows)).any():
+        raise ValueError("rows of a source are not of the space")
+    losses = np.asarray(arrays["losses"], dtype=np.float64)
+    if losses.shape != (n,) or np.isnan(losses).any():
+        raise ValueError("losses of a source are no numbers")
+    blocks = encoder(rows)
+    trees = None
+    if d["trees"]:
+        trees = Trees(**{name: arrays[f"trees.{name}"] for name in _TREE_PARTS})
+        if not trees.is_sound(sum(block.shape[1] for block in blocks)):
+            raise ValueError("trees of a source are damaged")
+    return Source(
+        name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
+        facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses,
+        weights=_numbers(arrays["weights"], 1, n).astype(np.float32), theta=_numbers(arrays["theta"], 1, KERNEL.n_scales),
+        trees=trees, blocks=blocks,
+    )  # fmt: skip
+
+
+def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def _number(value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not np.isfinite(value)
+        or not low <= value <= high
+    ):
+        raise ValueError(f"expected a number from {low:g} to {high:g}, found {value!r}")
+    return float(value)
+
+
+def _numbers(array: Array, ndim: int, *shape: int) -> Array:
+    if (
+        array.dtype.kind != "f"
+        or array.ndim != ndim
+        or (shape and array.shape != shape)
+        or not np.isfinite(array).all()
+    ):
+        raise ValueError(f"expected finite numbers of shape {shape}, found {array.dtype} {array.shape}")
+    return array

@@ -1,0 +1,291 @@
+"""Learning from source tasks, and adapting to a target, on tasks whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from metanas.controller import Meta, Observation
+from metanas.errors import MetanasError
+from metanas.predictor import (
+    NORMAL_80,
+    Encodings,
+    Field,
+    Predictor,
+    SpaceModel,
+    deviations,
+    load_predictor,
+    save_predictor,
+)
+from metanas.space import Rows, SearchSpace, parse_space_text
+from metanas.tables import TaskData
+
+TEXT = """
+space: toy
+language: 1
+input: image
+network:
+  - id: a
+    choice: {x: {conv_bn_act: {out: 8, kernel: 3}}, y: {conv_bn_act: {out: 8, kernel: 5}}, z: {conv_bn_act: {out: 8, kernel: 1}}}
+  - id: b
+    choice: {x: {conv_bn_act: {out: 8, kernel: 3}}, y: {conv_bn_act: {out: 8, kernel: 5}}, s: identity}
+  - id: c
+    choice: {x: {conv_bn_act: {out: 16, kernel: 3}}, y: {conv_bn_act: {out: 16, kernel: 5}}, z: {conv_bn_act: {out: 16, kernel: 1}}}
+  - id: d
+    choice: {x: {conv_bn_act: {out: 16, kernel: 3}}, y: {max_pool: {kernel: 3}}, s: identity}
+  - id: e
+    choice: {x: {conv_bn_act: {out: 32, kernel: 3}}, y: {conv_bn_act: {out: 32, kernel: 1}}}
+  - global_pool
+  - head
+"""
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return parse_space_text(TEXT)
+
+
+def truth(rows: Rows, tilt: float) -> np.ndarray:
+    """Losses: what all tasks share, and what differs."""
+    shared = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0], [0.5, 2.0, 0.0], [0.0, 1.5, 1.0], [0.0, 1.0, 0.0]])
+    other = np.array([[2.0, 0.0, 1.0], [0.0, 1.0, 0.5], [0.0, 0.5, 1.5], [1.0, 0.0, 2.0], [1.0, 0.0, 0.0]])
+    lines = np.arange(5)
+    return (shared[lines, rows] * (1 - tilt) + other[lines, rows] * tilt).sum(axis=1)
+
+
+def task(space: SearchSpace, name: str, tilt: float, count: int = 80, *, shuffled: bool = False) -> TaskData:
+    rng = np.random.default_rng(sum(map(ord, name)))
+    rows = rng.permutation(space.rows(1000))[:count]
+    losses = truth(rows, tilt) + 0.05 * rng.standard_normal(count)
+    return TaskData(
+        name=name, space=space, rows=rows, losses=(rng.permutation(losses) if shuffled else losses)[:, None]
+    )
+
+
+@pytest.fixture(scope="module")
+def model(space: SearchSpace) -> SpaceModel:
+    return SpaceModel.fit(space, [task(space, n, t) for n, t in (("p", 0.0), ("q", 0.1), ("r", 0.3))], trees=8)
+
+
+def opinion_tau(model: SpaceModel, tilt: float, count: int) -> float:
+    rows = np.random.default_rng(5).permutation(model.space.rows(1000))
+    field = Field(model, {}, rows, *Encodings(model)(rows))
+    losses = truth(rows, tilt)
+    opinion = field.opinion(list(range(count)), losses[:count])
+    return float(kendalltau(opinion.mean[count:], -losses[count:])[0])
+
+
+def test_sources_rank_a_new_task_before_its_first_result_and_results_help(model: SpaceModel) -> None:
+    assert opinion_tau(model, 0.2, 0) > 0.7
+    assert opinion_tau(model, 0.2, 40) > 0.85
+    untrained = SpaceModel.untrained(model.space)
+    assert opinion_tau(untrained, 0.2, 40) > 0.6
+    assert opinion_tau(model, 0.2, 10) > opinion_tau(untrained, 0.2, 10)
+
+
+def test_sources_that_mislead_are_overruled_as_evidence_comes_in(model: SpaceModel) -> None:
+    rows = np.random.default_rng(5).permutation(model.space.rows(1000))
+    field = Field(model, {}, rows, *Encodings(model)(rows))
+    against = -truth(rows, 0.1)
+    opinion = field.opinion(list(range(60)), against[:60])
+    assert kendalltau(opinion.mean[60:], -against[60:])[0] > 0.6
+    # What has nothing to do with the sources is left to the experts that do not know them.
+    other = (rows[:, 0] == rows[:, 2]) * 2.0 + (rows[:, 1] == rows[:, 3])
+    weights = [field.opinion(list(range(n)), other[:n]).weights[0] for n in (0, 60)]
+    assert weights[0] > weights[1]
+
+
+def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:
+    shuffled = SpaceModel.fit(space, [task(space, n, 0.1, shuffled=True) for n in "pqr"], trees=8)
+    assert opinion_tau(shuffled, 0.2, 40) > opinion_tau(SpaceModel.untrained(space), 0.2, 40) - 0.1
+
+
+def test_eighty_percent_intervals_cover_about_that(model: SpaceModel) -> None:
+    assert 0.7 <= model.quality["covered_80"] <= 0.9
+    shares = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        rows = rng.permutation(model.space.rows(1000))
+        losses = truth(rows, 0.2) + 0.05 * rng.standard_normal(len(rows))
+        opinion = Field(model, {}, rows, *Encodings(model)(rows)).opinion(list(range(20)), losses[:20])
+        shares.append(float((deviations(opinion, losses[:20], losses)[20:] <= NORMAL_80).mean()))
+    assert 0.65 <= np.mean(shares) <= 0.95
+
+
+def test_what_is_believed_depends_on_the_observations_alone(model: SpaceModel) -> None:
+    rows = model.space.rows(1000)
+    losses = truth(rows, 0.2)
+    encodings = Encodings(model)
+    step_by_step = Field(model, {}, rows, *encodings(rows))
+    for n in range(0, 30, 3):
+        step_by_step.opinion(list(range(n)), losses[:n], waiting=[50, 60])
+    detour = step_by_step.opinion([*range(20), 70], losses[[*range(20), 70]])
+    at_once = Field(model, {}, rows, *encodings(rows)).opinion([*range(20), 70], losses[[*range(20), 70]])
+    assert np.allclose(detour.mean, at_once.mean, atol=1e-4)
+    assert np.allclose(detour.std, at_once.std, atol=1e-3)
+
+
+def test_an_evaluation_under_way_is_certain_and_changes_no_mean(model: SpaceModel) -> None:
+    rows = model.space.rows(1000)
+    field = Field(model, {}, rows, *Encodings(model)(rows))
+    before = field.opinion([0, 1, 2], truth(rows, 0.2)[:3])
+    during = field.opinion([0, 1, 2], truth(rows, 0.2)[:3], waiting=[100])
+    assert np.array_equal(before.mean, during.mean)
+    assert during.std[100] < before.std[100]
+
+
+# --- the folder
+
+
+def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> None:
+    predictor = Predictor(name="toys", models=(model,))
+    save_predictor(predictor, tmp_path / "toys")
+    save_predictor(predictor, tmp_path / "toys")  # in place of the other
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["toys"]
+    again = load_predictor(tmp_path / "toys")
+    assert again.card() == predictor.card()
+    rows = model.space.rows(1000)
+    read = again.model_for(model.space)
+    assert read is not None
+    assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
+
+
+def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceModel, space: SearchSpace) -> None:
+    predictor = Predictor(name="toys", models=(model,)).updated([task(space, "s", 0.5), task(space, "p", 0.0)], trees=8)
+    known = predictor.model_for(space)
+    assert known is not None
+    assert [s.name for s in known.sources] == ["q", "r", "s", "p"]
+    assert predictor.model_for(parse_space_text(TEXT.replace("kernel: 5", "kernel: 7"))) is None
+    assert predictor.model_for(parse_space_text(TEXT)) is known
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "predictor.json").write_text("{}"),
+        lambda folder: (folder / "predictor.json").write_text("[" * 100_000),
+        lambda folder: (folder / "predictor.json").write_text('{"format": 99, "metanas": "9"}'),
+        lambda folder: (folder / "arrays.safetensors").write_bytes(b"\x80\x04cposix\nsystem\n."),
+        lambda folder: (folder / "arrays.safetensors").unlink(),
+    ],
+)
+def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: object) -> None:
+    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    damage(tmp_path / "toys")  # type: ignore[operator]
+    with pytest.raises(MetanasError):
+        load_predictor(tmp_path / "toys")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("0.sources.0.trees.left", lambda a: np.zeros_like(a)),  # a walk without end
+        ("0.sources.0.trees.feature", lambda a: a + 10_000),
+        ("0.sources.0.rows", lambda a: a + 100),
+        ("0.sources.0.rows", lambda a: a[:0]),
+        ("0.sources.0.weights", lambda a: a * np.nan),
+        ("0.transfer", lambda a: a[:3]),
+        ("0.scale.structure", lambda a: a * 0),
+    ],
+)
+def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    arrays = load_file(tmp_path / "toys" / "arrays.safetensors")
+    arrays[name] = change(arrays[name])  # type: ignore[operator]
+    save_file(arrays, tmp_path / "toys" / "arrays.safetensors")
+    with pytest.raises(MetanasError, match="belong together"):
+        load_predictor(tmp_path / "toys")
+
+
+# --- the strategy
+
+
+def search(strategy: Meta, space: SearchSpace, steps: int, tilt: float = 0.2) -> list[tuple[int, ...]]:
+    seen: list[tuple[int, ...]] = []
+    observations: list[Observation] = []
+    for number in range(steps):
+        proposal = strategy.propose(
+            space, observations, lambda row: tuple(row.tolist()) not in seen, np.random.default_rng([7, number])
+        )
+        if proposal is None:
+            break
+        seen.append(tuple(proposal.row.tolist()))
+        loss = float(truth(proposal.row[None], tilt)[0])
+        observations.append(Observation(number=number, row=seen[-1], losses=(loss,)))
+    return seen
+
+
+def test_meta_starts_ahead_with_sources_and_finds_the_best_without(model: SpaceModel, space: SearchSpace) -> None:
+    best = truth(space.rows(1000), 0.2).min()
+    ahead = search(Meta(model=model), space, 8)
+    assert min(truth(np.array([row]), 0.2)[0] for row in ahead) < best + 0.2
+    alone = search(Meta(), space, 35)
+    assert min(truth(np.array([row]), 0.2)[0] for row in alone) < best + 0.2
+    assert search(Meta(), space, 12) == alone[:12]
+
+
+def test_meta_searches_a_small_space_to_its_end(model: SpaceModel) -> None:
+    small = parse_space_text(
+        "space: small\ninput: image\nnetwork: [{conv_bn_act: {out: {choice: [8, 16]}, kernel: {choice: [1, 3, 5]}}}, global_pool, head]\n"
+    )
+    strategy = Meta(start=2)
+    seen: list[tuple[int, ...]] = []
+    observations: list[Observation] = []
+    for number in range(8):
+        proposal = strategy.propose(
+            small, observations, lambda row: tuple(row.tolist()) not in seen, np.random.default_rng(number)
+        )
+        if proposal is None:
+            break
+        seen.append(tuple(proposal.row.tolist()))
+        # Every second one fails.
+        observations.append(Observation(number=number, row=seen[-1], losses=(float(number),) if number % 2 else None))
+    assert len(set(seen)) == 6
+    assert len(observations) == 6
+
+
+def test_meta_recommends_by_the_posterior(model: SpaceModel, space: SearchSpace) -> None:
+    rows = np.random.default_rng(0).permutation(space.rows(1000))[:30]
+    losses = truth(rows, 0.2)
+    observations = [
+        Observation(number=i, row=tuple(row.tolist()), losses=(float(loss),))
+        for i, (row, loss) in enumerate(zip(rows, losses, strict=True))
+    ]
+    strategy = Meta(model=model)
+    recommended = strategy.recommend(space, observations)
+    assert recommended is not None
+    assert truth(recommended[None], 0.2)[0] <= np.sort(losses)[2]
+    assert Meta(model=model).recommend(space, []) is None
+    predicted = strategy.predict(space, observations, space.rows(1000), np.random.default_rng(0))
+    assert predicted is not None
+    assert kendalltau(predicted, truth(space.rows(1000), 0.2))[0] > 0.8
+
+
+def test_meta_proposes_different_networks_to_parallel_workers_and_takes_several_objectives(space: SearchSpace) -> None:
+    rows = np.random.default_rng(0).permutation(space.rows(1000))[:12]
+    observations = [
+        Observation(number=i, row=tuple(r.tolist()), losses=(float(truth(r[None], 0.2)[0]), float(r.sum())))
+        for i, r in enumerate(rows)
+    ]
+    strategy = Meta()
+    for number in range(12, 18):
+        taken = {o.row for o in observations}
+        proposal = strategy.propose(
+            space,
+            observations,
+            lambda row, taken=taken: tuple(row.tolist()) not in taken,
+            np.random.default_rng(number),
+        )
+        assert proposal is not None
+        observations.append(Observation(number=number, row=tuple(proposal.row.tolist()), losses=None, pending=True))
+    assert len({o.row for o in observations}) == 18
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(MetanasError):
+        Meta(start=0)
