@@ -30,11 +30,15 @@ class Budget:
 class Diagram:
     """A leaf or a node; made by :class:`Diagrams`, compared by identity."""
 
-    __slots__ = ("children", "column", "leaves", "value")
+    __slots__ = ("children", "column", "leaves", "reads", "value")
 
     def __init__(self, column: int, children: tuple[Diagram, ...], value: Hashable = None) -> None:
         self.leaves: frozenset[Diagram] = _joined(children) if children else frozenset((self,))
         """The leaves in it."""
+        self.reads: int = 1 << column if children else 0
+        """Bit ``k`` is set where decision ``k`` matters."""
+        for child in children:
+            self.reads |= child.reads
         self.column = column
         """Which decision it reads; :data:`LEAF` for a leaf."""
         self.children = children
@@ -45,8 +49,14 @@ class Diagram:
 
 def _joined(children: tuple[Diagram, ...]) -> frozenset[Diagram]:
     """The leaves of all; the object of a child's where that holds them, as many diagrams have the same."""
-    most = max((child.leaves for child in children), key=len)
-    return most if all(child.leaves <= most for child in children) else most.union(*(c.leaves for c in children))
+    most = children[0].leaves
+    for child in children:
+        if len(child.leaves) > len(most):
+            most = child.leaves
+    for child in children:
+        if child.leaves is not most and not child.leaves <= most:
+            return most.union(*[child.leaves for child in children])
+    return most
 
 
 class Diagrams:
@@ -72,7 +82,7 @@ class Diagrams:
     def node(self, column: int, children: tuple[Diagram, ...]) -> Diagram:
         """The function that reads ``column`` first; the children read later columns only."""
         first = children[0]
-        if all(child is first for child in children):
+        if children.count(first) == len(children):
             return first
         key = (column, children)
         found = self._nodes.get(key)
@@ -88,7 +98,7 @@ class Diagrams:
     def select(self, column: int, children: Sequence[Diagram]) -> Diagram:
         """``children[k]`` where ``column`` has its level ``k``."""
         first = children[0]
-        if all(child is first for child in children):
+        if children.count(first) == len(children):
             return first
         return self._select(column, tuple(children))
 
@@ -117,7 +127,7 @@ class Diagrams:
 
     def restrict(self, diagram: Diagram, column: int, level: int) -> Diagram:
         """The function where ``column`` has a level."""
-        if diagram.column > column:
+        if not diagram.reads >> column & 1:
             return diagram
         if diagram.column == column:
             return diagram.children[level]
@@ -125,7 +135,7 @@ class Diagrams:
         found = self._restricted.get(key)
         if found is None:
             self._spend(len(diagram.children))
-            inner = tuple(self.restrict(child, column, level) for child in diagram.children)
+            inner = tuple([self.restrict(child, column, level) for child in diagram.children])
             found = self._restricted[key] = self.node(diagram.column, inner)
         return found
 

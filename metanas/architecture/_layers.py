@@ -135,6 +135,8 @@ class Trace:
     """Says what modules of the user's make; None where none may be imported."""
     vocabulary: tuple[int, ...] = ()
     """How many ids the input has: one number for tokens, two for pairs."""
+    shapes_only: bool = False
+    """Whether layers have no names of their own and no costs, which takes half the time."""
     _names: Counter[str] = field(default_factory=Counter)
 
     def shape(self, x: int) -> Shape:
@@ -160,23 +162,19 @@ class Trace:
             raise ShapeError(
                 error.rule, found=error.found, remedy="use a smaller kernel or fewer strides", where=self.site
             ) from None
-        name = f"{self.prefix}_{kind.lower()}"
-        self._names[name] += 1
-        if self._names[name] > 1:
-            name = f"{name}_{self._names[name]}"
-        self.layers.append(
-            Layer(
-                name,
-                kind,
-                arguments,
-                inputs,
-                shape,
-                rule.params(arguments),
-                rule.flops(shapes, arguments, shape),
-                self.site,
-            )
-        )
+        if self.shapes_only:
+            self.layers.append(Layer(kind, kind, arguments, inputs, shape, 0, 0, self.site))
+        else:
+            params, flops = rule.params(arguments), rule.flops(shapes, arguments, shape)
+            name = self._name(kind.lower())
+            self.layers.append(Layer(name, kind, arguments, inputs, shape, params, flops, self.site))
         return len(self.layers) - 1
+
+    def _name(self, kind: str) -> str:
+        """A name for the next layer."""
+        name = f"{self.prefix}_{kind}"
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
 
     def _refuse_ids(self, kind: str, inputs: Sequence[int]) -> None:
         """Ids are names, not quantities: the input is read by embeddings alone."""
@@ -189,9 +187,7 @@ class Trace:
         if self.modules is None:
             raise ShapeError("a module of yours is built where Python code is allowed", found=path, where=self.site)
         made = self.modules(path, self.shape(x), arguments)
-        name = f"{self.prefix}_module"
-        self._names[name] += 1
-        name = name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+        name = self._name("module")
         self.layers.append(Layer(name, path, arguments, (x,), made.shape, made.params, made.flops, self.site))
         return len(self.layers) - 1
 

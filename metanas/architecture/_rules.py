@@ -41,13 +41,14 @@ class Rule:
     """Arguments -> layers with weights (convolutions, fully connected, recurrent) in a row."""
 
 
+_WINDOW = (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+
+
 def _window(shape: Shape, arguments: Mapping[str, Any], channels: int) -> Shape:
-    k, s, p, d = (
-        arguments.get(key, 1 if key != "padding" else 0) for key in ("kernel_size", "stride", "padding", "dilation")
-    )
+    k, s, p, d = (arguments.get(key, default) for key, default in _WINDOW)
     spare = (s - 1) if arguments.get("ceil_mode") else 0
-    sizes = tuple((size + 2 * p - d * (k - 1) - 1 + spare) // s + 1 for size in shape[1:])
-    if any(size < 1 for size in sizes):
+    sizes = [(size + 2 * p - d * (k - 1) - 1 + spare) // s + 1 for size in shape[1:]]
+    if min(sizes) < 1:
         raise ShapeError(f"a window of {k} (stride {s}, dilation {d}) fits its input", found=f"shape {list(shape)}")
     return (channels, *sizes)
 

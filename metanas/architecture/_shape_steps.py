@@ -136,4 +136,7 @@ class ShapeSteps:
                 continue
             places.append(len(layers))
             layers.append(Layer("y", "input", {}, (), known.shape, 0, 0, source))
-        return Trace(layers, self.outputs or 1, site, modules=self.modules, vocabulary=self.vocabulary), places
+        trace = Trace(
+            layers, self.outputs or 1, site, modules=self.modules, vocabulary=self.vocabulary, shapes_only=True
+        )
+        return trace, places

@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.space._expression import Expression, ExpressionError, evaluate, names_in, parse_expression
+from metanas.space._expression import (
+    Expression,
+    ExpressionError,
+    evaluate,
+    has_arithmetic,
+    names_in,
+    parse_expression,
+)
 from metanas.space._problems import Mark, Problems, did_you_mean
 from metanas.space._template import Decision
+from metanas.space._yaml import Scalar
 
 _MAX_CHECKS = 2000
 """Combinations of values that a constraint is tried on when it is read."""
@@ -126,6 +134,11 @@ def _differs(name: str, value: object) -> str:
     return _equals(name, not value) if isinstance(value, bool) else _equals(name, value).replace("==", "!=", 1)
 
 
+def _tried(expression: Expression, values: Sequence[Scalar]) -> Sequence[Scalar]:
+    """The values of a decision on which a constraint is tried: without arithmetic, one of each kind goes for all."""
+    return values if has_arithmetic(expression) else [*{isinstance(value, str): value for value in values}.values()]
+
+
 def check_constraints(
     texts: Iterable[tuple[str, Mark, str]], table: Sequence[Decision], problems: Problems
 ) -> tuple[Constraint, ...]:
@@ -154,7 +167,7 @@ def check_constraints(
             frozenset(n for n in names if n not in columns), str(mark),
         )  # fmt: skip
         try:
-            levels = [table[column].values for column in constraint.decisions.values()]
+            levels = [_tried(expression, table[column].values) for column in constraint.decisions.values()]
             for chosen in islice(product(*levels), _MAX_CHECKS):
                 constraint.value(dict(zip(constraint.decisions, chosen, strict=True)), dict.fromkeys(MEASURES, 1.0))
             if not constraint.measures:

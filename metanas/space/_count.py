@@ -7,8 +7,9 @@ not depend on each other multiply and nothing is enumerated.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from metanas.space._template import Decision
 
 MAX_STATES = 500_000
 """Combinations carried at once; beyond this the count is given up."""
+MAX_EFFECTS = 3_000_000
+"""Work spent on finding the values that are the same to a constraint: combinations times decisions and characters."""
 
 
 def count_rows(
@@ -28,7 +31,12 @@ def count_rows(
     due: dict[int, list[Constraint]] = defaultdict(list)
     for rule in rules:
         due[max(rule.decisions.values(), default=0)].append(rule)
-    classes = [_classes(table, column, rules) for column in range(len(table))]
+    effects, work = [], 0
+    for rule in rules:
+        combinations = math.prod(table[column].size for column in rule.decisions.values())
+        work += combinations * (len(table) + len(rule.text))
+        effects.append(_effects(table, rule) if work <= MAX_EFFECTS else {})
+    classes = [_classes(table, column, rules, effects) for column in range(len(table))]
     live: list[int] = []
     # Of each state: the classes of the live decisions, then how many edges of each limited cell are there.
     states: dict[tuple[int, ...], int] = {(0,) * len(limits): 1}
@@ -90,15 +98,32 @@ def _last_uses(table: Sequence[Decision], rules: Sequence[Constraint]) -> list[i
     return last
 
 
-def _classes(table: Sequence[Decision], column: int, rules: Sequence[Constraint]) -> list[int]:
+def _classes(
+    table: Sequence[Decision],
+    column: int,
+    rules: Sequence[Constraint],
+    effects: Sequence[Mapping[int, Sequence[bytes]]],
+) -> list[int]:
     """For each value, a representative with the same effect on all that comes later."""
     size = table[column].size
-    if any(column in rule.decisions.values() for rule in rules):
-        return list(range(size))
+    told: list[Sequence[object]] = []
+    for rule, effect in zip(rules, effects, strict=True):
+        if column in rule.decisions.values():
+            told.append(effect.get(column) or range(size))
     tests = {allowed for d in table for clause in d.when for parent, allowed in clause if parent == column}
-    first: dict[tuple[bool, ...], int] = {}
-    ordered = sorted(tests, key=sorted)
-    return [first.setdefault(tuple(value in allowed for allowed in ordered), value) for value in range(size)]
+    told += [[value in allowed for value in range(size)] for allowed in sorted(tests, key=sorted)]
+    first: dict[tuple[object, ...], int] = {}
+    return [first.setdefault(tuple(one[value] for one in told), value) for value in range(size)]
+
+
+def _effects(table: Sequence[Decision], rule: Constraint) -> Mapping[int, Sequence[bytes]]:
+    """For each decision of a constraint and each of its values, what it says under all values of the others."""
+    columns = list(rule.decisions.values())
+    sizes = [table[column].size for column in columns]
+    rows = np.zeros((math.prod(sizes), len(table)), dtype=np.int64)
+    rows[:, columns] = np.indices(sizes).reshape(len(sizes), math.prod(sizes)).T
+    truth = rule.holds(rows, table).reshape(sizes)
+    return {c: [part.tobytes() for part in np.moveaxis(truth, axis, 0)] for axis, c in enumerate(columns)}
 
 
 def _active(decision: Decision, known: dict[int, int]) -> bool:

@@ -129,6 +129,21 @@ def names_in(expression: Expression) -> Iterator[str]:
             pass
 
 
+def has_arithmetic(expression: Expression) -> bool:
+    """Whether a value of it may fail for the size of a number, and not only for what the parts are."""
+    match expression:
+        case Binary(sign, left, right):
+            return sign in _ARITHMETIC or has_arithmetic(left) or has_arithmetic(right)
+        case Logic(_, left, right):
+            return has_arithmetic(left) or has_arithmetic(right)
+        case Not(body):
+            return has_arithmetic(body)
+        case Negative() | Call():
+            return True
+        case _:
+            return False
+
+
 def evaluate(expression: Expression, lookup: Callable[[str], Any]) -> Any:
     """The value under ``lookup`` (name -> scalar, or numpy array for a batch).
 

@@ -35,16 +35,37 @@ class Draft:
     """Conditions under which some place that uses it is reached; they name drafts by index."""
 
 
+@dataclass(slots=True, eq=False)
+class SharedBlock:
+    """A block that is resolved once and stands in several places: what it reaches is reached in each of them."""
+
+    template: Template
+    """What it is resolved to."""
+    members: list[tuple[Draft | SharedBlock, Clause]]
+    """What it reaches, under what beside the block's own condition."""
+    clauses: set[Clause]
+    """Conditions under which the block itself is reached."""
+
+
 def ordered(
     drafts: Sequence[Draft],
+    blocks: Sequence[SharedBlock],
     template: Template,
     recipe: Mapping[str, Value],
     limits: Sequence[tuple[str, tuple[int, ...], int]],
     syntax: SpaceSyntax,
     problems: Problems,
 ) -> Resolved | None:
-    """The decisions with their conditions, each after those that it depends on; None (noted) for a circle."""
+    """The decisions with their conditions, each after those that it depends on; None (noted) for a circle.
+
+    ``blocks`` stand in the order in which they were resolved: what a block holds before the block.
+    """
     sizes = [draft.decision.size for draft in drafts]
+    for block in reversed(blocks):
+        # Conditions are joined once for the block and not for each decision in it.
+        for when in _simplified(frozenset(block.clauses), sizes) or ((),):
+            for member, tail in block.members:
+                member.clauses.add(when + tail)
     # Decisions of one place are reached alike, so they share the work.
     kinds = [frozenset(draft.clauses) for draft in drafts]
     simple = {kind: _simplified(kind, sizes) for kind in dict.fromkeys(kinds)}

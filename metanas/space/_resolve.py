@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from metanas.space._ops import OPS, Parameter, signature
-from metanas.space._order import ordered
+from metanas.space._order import SharedBlock, ordered
 from metanas.space._parse_modules import MAX_REPEATS, label_of
 from metanas.space._problems import Problems, did_you_mean
 from metanas.space._resolve_cells import CellResolver, Overrides
@@ -74,7 +74,7 @@ def resolve(syntax: SpaceSyntax, problems: Problems) -> Resolved | None:
     if problems.found:
         return None
     limits = [(place, columns, most) for place, (columns, most) in resolver.limits.items()]
-    return ordered(resolver.drafts, template, recipe, limits, syntax, problems)
+    return ordered(resolver.drafts, list(resolver.known.values()), template, recipe, limits, syntax, problems)
 
 
 class _Resolver(CellResolver):
@@ -84,8 +84,8 @@ class _Resolver(CellResolver):
         super().__init__(syntax, problems)
         self.open_blocks: list[str] = []
         self.nesting = 0
-        self.known: dict[Hashable, tuple[Template, list[tuple[int, Clause]]]] = {}
-        """Shared blocks as they were resolved, and the decisions that they reach, under what beside the block's own."""
+        self.known: dict[Hashable, SharedBlock] = {}
+        """Shared blocks as they were resolved."""
         self.recursive = {name for name in syntax.named if name in self._reachable(syntax.named[name])}
 
     # --- modules
@@ -320,22 +320,27 @@ class _Resolver(CellResolver):
 
     def _shared(self, name: str, body: ModuleSyntax, when: Clause) -> Template:
         """The block ``name``, resolved once however often it stands in the space."""
-        if any(isinstance(value, Computed) for value in self.bound.values()):  # which cannot be compared
-            return self.module(body, name, when)
         # By their texts, as True equals 1.
-        bound = tuple(sorted((let, repr(value)) for let, value in self.bound.items()))
+        texts = {
+            let: f"decision {value.decision}" if isinstance(value, Decided) else repr(value.value)
+            for let, value in self.bound.items()
+            if not isinstance(value, Computed)
+        }
+        if len(texts) < len(self.bound):  # arithmetic, which cannot be compared
+            return self.module(body, name, when)
+        bound = tuple(sorted(texts.items()))
         levels = tuple(self.open_blocks.count(block) for block in sorted(self.recursive))
         key = (name, bound, levels)
-        if key not in self.known:
+        block = self.known.get(key)
+        if block is None:
             start = len(self.reached)
             template = self.module(body, name, when)
-            uses = dict.fromkeys((index, clause[len(when) :]) for index, clause in self.reached[start:])
-            self.known[key] = template, list(uses)
-            return template
-        template, tails = self.known[key]
-        for index, tail in tails:
-            self.reach(index, when + tail)
-        return template
+            # Each once; what they reach is found by identity.
+            uses = {(id(used), clause): (used, clause[len(when) :]) for used, clause in self.reached[start:]}
+            block = self.known[key] = SharedBlock(template, list(uses.values()), set())
+            del self.reached[start:]
+        self.reach(block, when)
+        return block.template
 
     def _beyond_depth(self, syntax: ModuleSyntax) -> bool:
         """Whether ``syntax`` names a recursive block that is as deep as it may be."""

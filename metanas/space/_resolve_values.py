@@ -12,7 +12,7 @@ import numpy as np
 
 from metanas.space._expression import ExpressionError, Name, names_in
 from metanas.space._ops import Parameter
-from metanas.space._order import Draft
+from metanas.space._order import Draft, SharedBlock
 from metanas.space._parse_modules import label_of
 from metanas.space._problems import Problems, did_you_mean
 from metanas.space._syntax import (
@@ -68,7 +68,7 @@ class ValueResolver:
         self.open_lets: list[str] = []
         self.bound: dict[str, Value] = {}
         """Values that the uses of blocks around the present place give to let names."""
-        self.reached: list[tuple[int, Clause]] = []
+        self.reached: list[tuple[Draft | SharedBlock, Clause]] = []
         """What was reached, in order: a shared block that is met again reaches the same once more."""
         self.steps = 0
         self.checked: set[tuple[int, int]] = set()
@@ -93,13 +93,13 @@ class ValueResolver:
             self.taken.add(name)
             index = self.by_place[key] = len(self.drafts)
             self.drafts.append(Draft(replace(draft, name=name, part=self.part)))
-        self.reach(index, when)
+        self.reach(self.drafts[index], when)
         return index
 
-    def reach(self, index: int, when: Clause) -> None:
-        """A place that uses decision ``index`` is reached when ``when`` holds."""
-        self.drafts[index].clauses.add(when)
-        self.reached.append((index, when))
+    def reach(self, used: Draft | SharedBlock, when: Clause) -> None:
+        """A place that uses a decision, or a shared block, is reached when ``when`` holds."""
+        used.clauses.add(when)
+        self.reached.append((used, when))
 
     def step(self, syntax: Syntax) -> None:
         """Count a place that is visited."""
