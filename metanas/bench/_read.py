@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,13 @@ from metanas.space import (
     MapNode,
     Node,
     Problems,
-    ScalarNode,
-    Values,
     builtin_spaces,
     kind_of,
     parse_yaml,
     plain,
     read_text,
 )
-from metanas.study import override, strategy_problem, table_keys, takes_sources
+from metanas.study import Keys, named_settings, override, strategy_problem, table_keys, takes_sources
 
 _TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "first_seed", "values")
 _MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31}
@@ -54,7 +51,7 @@ def parse_bench_text(text: str, file: str, *, base: Path, sets: Sequence[str] = 
     return bench
 
 
-class _Reader(Values):
+class _Reader(Keys):
     def __init__(self, problems: Problems, base: Path) -> None:
         super().__init__(problems)
         self._base = base
@@ -64,11 +61,7 @@ class _Reader(Values):
             self.problems.add(root.mark, "$", "a bench file is a mapping", found=kind_of(root))
             return None
         self.keys(root, "$", _TOP)
-        name = self.text(root, "$", "bench", re.sub(r"[^\w-]+", "-", default).strip("-") or "bench")
-        if not re.fullmatch(r"[\w-]{1,80}", name):
-            self.problems.add(
-                root.entries["bench"].mark, "$.bench", "a name is letters, digits, _ and -", found=repr(name)
-            )
+        name = self.name(root, "bench", default)
         tasks = self._tasks(root, "$", "tasks")
         contestants = self._contestants(root)
         values = self.text(root, "$", "values", "mean")
@@ -76,8 +69,9 @@ class _Reader(Values):
             self.problems.add(root.entries["values"].mark, "$.values", "values is mean or repeat", found=repr(values))
         return BenchFile(
             name=name, tasks=tasks, contestants=contestants, sources=self._sources(root, tasks),
-            evaluations=self._whole(root, "evaluations", DEFAULT_EVALUATIONS),
-            seeds=self._whole(root, "seeds", DEFAULT_SEEDS), first_seed=self._whole(root, "first_seed", 0),
+            evaluations=self.whole(root, "$", "evaluations", DEFAULT_EVALUATIONS, low=1, high=_MOST["evaluations"]),
+            seeds=self.whole(root, "$", "seeds", DEFAULT_SEEDS, low=1, high=_MOST["seeds"]),
+            first_seed=self.whole(root, "$", "first_seed", 0, high=_MOST["first_seed"]),
             values=cast(Any, values),
         )  # fmt: skip
 
@@ -164,13 +158,8 @@ class _Reader(Values):
             if inner is None:
                 return None
             return replace(inner, name=self.text(node, path, "name", inner.name), sources=cast(Any, sources))
-        if isinstance(node, ScalarNode) and isinstance(node.value, str):
-            return Contestant(name=node.value, strategy=node.value)
-        if isinstance(node, MapNode) and len(node.entries) == 1:
-            name, body = next(iter(node.entries.items()))
-            settings = plain(body) or {}
-            if isinstance(settings, dict):
-                return Contestant(name=name, strategy=name, settings=settings)
+        if (named := named_settings(node)) is not None:
+            return Contestant(name=named[0], strategy=named[0], settings=named[1])
         self.problems.add(
             node.mark, path, "a strategy is a name, {name: {setting: value}}, or {name: ..., strategy: ...}",
             found=kind_of(node),
@@ -200,19 +189,6 @@ class _Reader(Values):
             else:
                 known = value
         return Sources(tasks=self._tasks(node, "$.sources", "tasks") if "tasks" in node.entries else tasks, known=known)
-
-    def _whole(self, root: MapNode, key: str, default: int) -> int:
-        node = root.entries.get(key)
-        if node is None:
-            return default
-        value = node.value if isinstance(node, ScalarNode) else None
-        low = 0 if key == "first_seed" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= _MOST[key]:
-            self.problems.add(
-                node.mark, f"$.{key}", f"must be a whole number from {low} to {_MOST[key]:,}", found=kind_of(node)
-            )
-            return default
-        return value
 
 
 def uses_sources(contestant: Contestant) -> bool:

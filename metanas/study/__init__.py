@@ -3,19 +3,23 @@
 The only package that imports Optuna.
 """
 
+from metanas.study._create import create_run, resolved
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder, environment, write_atomically
+from metanas.study._keys import Keys, named_settings
 from metanas.study._lease import Lease, owner_of
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
 from metanas.study._memory import MemorySampler
+from metanas.study._override import override, with_storage
+from metanas.study._plan import Plan, plan
 from metanas.study._profile import SpaceProfile, profile_space
 from metanas.study._result import SearchResult
 from metanas.study._run_file import RunFile
-from metanas.study._run_reader import override, parse_run_text, read_run_file, with_storage
+from metanas.study._run_reader import parse_run_text, read_run_file
 from metanas.study._sampler import MetaSampler, suggest
-from metanas.study._session import Outcome, Plan, create_run, plan, read_run, resolved, run_session
+from metanas.study._session import Outcome, read_run, run_session
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_facts, takes_sources
 from metanas.study._table_keys import table_keys
 from metanas.study._timeline import read_timeline
@@ -23,6 +27,7 @@ from metanas.study._trials import Trials
 
 __all__ = [
     "Ending",
+    "Keys",
     "Lease",
     "Listener",
     "MemorySampler",
@@ -38,6 +43,7 @@ __all__ = [
     "create_run",
     "environment",
     "make_strategy",
+    "named_settings",
     "override",
     "owner_of",
     "parse_run_text",

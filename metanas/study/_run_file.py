@@ -14,6 +14,7 @@ from metanas.space import (
 
 DEFAULT_TRIALS = 30
 DEFAULT_EPOCHS = 12
+DEFAULT_RETRIES = 2
 DEFAULT_STRATEGY = "evolution"
 
 Objective = tuple[str, str]
@@ -52,7 +53,7 @@ class RunFile:
     """Value of the first objective at which the search ends."""
     seed: int = 0
     """Seed of everything that is random."""
-    retries: int = 2
+    retries: int = DEFAULT_RETRIES
     """How often a trial whose worker died is tried again."""
     max_memory: int | None = None
     """Bytes that one training may take; None for what the device has."""

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
 """How the URL of a storage may begin."""
+STORAGE_RULE = f"storage is default, or a URL that begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+STORAGE_REMEDY = "write e.g. postgresql://user@host/name or sqlite:////folder/study.db"
 VARIABLE = "METANAS_STORAGE"
 """Environment variable that holds a URL, for those who don't want its password on a command line."""
 

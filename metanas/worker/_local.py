@@ -12,30 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from metanas.errors import MetanasError
-from metanas.trial import EpochReport, Job, Result, Status
+from metanas.trial import Job, Status
 from metanas.worker._devices import Slot
-from metanas.worker._engine import Ended, Engine, Event, Reported, Started, cancelled_unbegun, check_submit
+from metanas.worker._engine import Ended, Engine, Event, check_submit
 from metanas.worker._handle import WorkerProcess, describe_exit
+from metanas.worker._task import MAX_START_DEATHS, Task, no_start, remedy_of_death
 
-_MAX_START_DEATHS = 3
-"""Deaths during start-up, in a row, after which a slot is not tried again: the fourth would die as well. Of those that
-were killed from outside so many a slot, in all slots together, while no worker is ready: a machine out of memory kills
-whatever it likes, and may have some again."""
 _KILLED = -9
 """Exit code of a process that SIGKILL ended."""
-
-
-@dataclass
-class _Task:
-    """A job under way."""
-
-    job: Job
-    begun: float | None = None
-    """Monotonic time at which the worker began it."""
-    epochs: int = 0
-    """Epochs reported."""
-    stop: Status | None = None
-    """How it was asked to end."""
 
 
 @dataclass
@@ -46,7 +30,7 @@ class _Seat:
     slot: Slot
     log: Path
     process: WorkerProcess | None = None
-    task: _Task | None = None
+    task: Task | None = None
     deaths: int = 0
     """Deaths during start-up since a process last got ready here, those apart that somebody else killed."""
 
@@ -104,7 +88,7 @@ class LocalEngine(Engine):
         running = {seat.task.job.id for seat in self._seats if seat.task is not None}
         check_submit(job, closed=self._closed, free=self.free, running=running)
         seat = min((seat for seat in self._seats if seat.task is None), key=_waiting)
-        seat.task = _Task(job)
+        seat.task = Task(job)
         self._give(seat, seat.task)
 
     def events(self, timeout: float) -> list[Event]:
@@ -150,8 +134,9 @@ class LocalEngine(Engine):
         seat.process = WorkerProcess(seat.slot.setup(self._setup), seat.slot, seat.log, self._inbox)
         return seat.process
 
-    def _give(self, seat: _Seat, task: _Task) -> None:
+    def _give(self, seat: _Seat, task: Task) -> None:
         process = seat.process or self._start(seat)
+        task.given += 1
         process.send("job", task.job.to_json())
 
     def _handle(self, process: WorkerProcess, kind: str, body: dict[str, Any]) -> None:
@@ -166,60 +151,37 @@ class LocalEngine(Engine):
             self._failure = self._failure or MetanasError(**body)
         elif kind == "dead":
             self._bury(seat, process, body["code"])
-        elif task is None:
-            return
-        elif kind == "started":
-            task.begun = time.monotonic()
-            self._happened.append(Started(task.job.id, seat.name))
-        elif kind == "report":
-            report = EpochReport.from_json(body)
-            task.epochs = report.epoch
-            self._happened.append(Reported(report))
-        elif kind == "result":
-            seat.task = None
-            self._happened.append(Ended(Result.from_json(body)))
+        elif task is not None and (event := task.hear(kind, body, seat.name)) is not None:
+            if isinstance(event, Ended):
+                seat.task = None
+            self._happened.append(event)
 
     def _bury(self, seat: _Seat, process: WorkerProcess, code: int) -> None:
         """Clear the seat of a dead process; its job is lost if it was begun, else the replacement's."""
         process.join()
         seat.process = None
+        killed, task = code == _KILLED, seat.task
         if not process.ready:
-            killed = code == _KILLED
+            if task is not None:
+                task.given = 0  # it is not the job's fault
             self._killed += killed
             seat.deaths += not killed
+            # A machine out of memory kills whatever it likes, and may have some again: so many a slot, in all slots
+            # together, while no worker is ready.
             deaths, most = (self._killed, len(self._seats)) if killed else (seat.deaths, 1)
             others = killed and any(other.process is not None and other.process.ready for other in self._seats)
-            if deaths >= most * _MAX_START_DEATHS and not others:
-                self._failure = self._failure or MetanasError(
-                    "a worker must start",
-                    found=f"{deaths} deaths in a row, the last with {describe_exit(code)}",
-                    remedy=f"the last that it wrote:\n{process.tail() or '(nothing)'}",
-                    where=seat.name,
-                )
-        task = seat.task
+            if deaths >= most * MAX_START_DEATHS and not others:
+                error = no_start(deaths, describe_exit(code), process.tail(), seat.name)
+                self._failure = self._failure or error
         if task is None:
             return
-        if task.begun is not None:
+        log = str(seat.log) if self._log_dir is not None else ""
+        end = task.bereaved(f"{seat.name} died ({describe_exit(code)})", remedy_of_death(log, killed))
+        if end is not None:
             seat.task = None
-            self._happened.append(Ended(self._lost(seat, task, code)))
-        elif task.stop is not None:
-            seat.task = None
-            self._happened.append(cancelled_unbegun(task.job))
+            self._happened.append(end)
         elif self._failure is None:
             self._give(seat, task)
-
-    def _lost(self, seat: _Seat, task: _Task, code: int) -> Result:
-        remedy = f"what it wrote last is in {seat.log}" if self._log_dir is not None else ""
-        if code == _KILLED:
-            remedy = f"if nobody killed it, memory ran out: use fewer workers; {remedy}".removesuffix("; ")
-        return Result(
-            job_id=task.job.id,
-            status=Status.LOST,
-            epochs=task.epochs,
-            seconds=0.0 if task.begun is None else time.monotonic() - task.begun,
-            message=f"{seat.name} died ({describe_exit(code)})",
-            remedy=remedy,
-        )
 
 
 def _waiting(seat: _Seat) -> tuple[bool, bool, int]:

@@ -1,0 +1,203 @@
+"""A run file with all that it names, loaded and checked before a folder is made or a worker starts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metanas._rng import generator
+from metanas.controller import ENUMERABLE
+from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
+from metanas.errors import MetanasError
+from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
+from metanas.space import SearchSpace, did_you_mean, load_space
+from metanas.study._gate import Gate
+from metanas.study._run_file import Objective, RunFile
+from metanas.study._strategies import STRATEGIES, make_sampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run file with all that it names, loaded and checked."""
+
+    run: RunFile
+    space: SearchSpace
+    dataset: Dataset | None
+    """None where results are looked up in a table; so are the next two."""
+    splits: Splits | None
+    preparation: Preparation | None
+    objectives: tuple[Objective, ...]
+    gate: Gate
+    """What may be proposed."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured after each epoch: the objectives, the task's default metric and the loss."""
+        names = [name for name, _ in self.objectives]
+        if self.dataset is None:
+            return tuple(names)
+        return tuple(dict.fromkeys([*names, DEFAULT_METRIC[self.dataset.task], "loss"]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data set, or of the table."""
+        if self.dataset is not None:
+            return self.dataset.fingerprint
+        table = self.gate.table
+        assert table is not None
+        return hashlib.sha256(table.rows.tobytes() + table.losses.tobytes()).hexdigest()
+
+    @property
+    def data_info(self) -> dict[str, Any]:
+        """What the run folder notes of the data, as JSON values."""
+        dataset, splits, preparation = self.dataset, self.splits, self.preparation
+        if dataset is None or splits is None or preparation is None:
+            assert self.gate.table is not None
+            return {"name": self.gate.table.name, "fingerprint": self.fingerprint}
+        return {
+            "name": dataset.name,
+            "kind": dataset.kind,
+            "task": dataset.task,
+            "outputs": dataset.n_outputs,
+            "shape": list(preparation.input_shape),
+            "vocabulary": list(preparation.vocabulary),
+            "samples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "fingerprint": dataset.fingerprint,
+        }
+
+
+def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
+    """Load and check what a run file names.
+
+    Raises
+    ------
+    MetanasError
+        If the space or the data cannot be used, or do not suit each other or the objectives; if networks of the
+        space cannot be built for the data.
+
+    """
+    space = load_space(
+        run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
+    )
+    if isinstance(run.evaluator, dict) and "table" in run.evaluator:
+        return _plan_table(run, space)
+    dataset = load_dataset(run.data, base=run.base)
+    if space.input != dataset.kind:
+        raise MetanasError(
+            "the space and the data are of one kind", found=f"the space {space.name} for {space.input} data, and "
+            f"{dataset.name}, which is {_an(dataset.kind)} set", where=run.file,
+            remedy=f"choose a space with 'input: {dataset.kind}'",
+        )  # fmt: skip
+    if space.tabular and run.evaluator == "train":
+        raise MetanasError(
+            "a tabular space has no networks to train", found=f"the space {space.name}", where=run.file,
+            remedy="give an 'evaluator' that looks results up",
+        )  # fmt: skip
+    objectives = run.objectives or _default_objective(dataset)
+    for name, _ in objectives:
+        if (run.evaluator == "train" and name not in COSTS) and (
+            problem := metric_problem(
+                name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python
+            )
+        ):
+            raise problem
+    _check_recipe(run, space, allow_python)
+    if isinstance(run.evaluator, dict) and not allow_python:
+        raise MetanasError(
+            "an evaluator of your own runs only where Python code is allowed", found=run.evaluator["python"],
+            where=f"{run.file}: evaluator", remedy="pass --allow-python if you trust this code",
+        )  # fmt: skip
+    splits = split(dataset, seed=run.seed)
+    preparation = fit_preparation(dataset, splits.train)
+    gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))
+    gate.check_shapes().raise_if_any()
+    _check_some_network(gate)
+    if run.strategy not in STRATEGIES:
+        make_sampler(run.strategy, run.strategy_options, space, 0)
+    return Plan(
+        run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives, gate=gate,
+    )  # fmt: skip
+
+
+def _plan_table(run: RunFile, space: SearchSpace) -> Plan:
+    """A search whose evaluations are looked up."""
+    assert isinstance(run.evaluator, dict)
+    spec = run.evaluator["table"]
+    breach = (
+        "no data: results are looked up" if run.data else "no rungs: a table has no epochs" if len(run.rungs) > 1
+        else "no constraints on measures: nothing is built" if any(c.measures for c in space.constraints) else ""
+    )  # fmt: skip
+    if breach:
+        raise MetanasError(
+            f"a search over a table takes {breach}", where=run.file, remedy="leave it out of the run file"
+        )
+    named = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
+    way = next((way for way in ("maximize", "minimize") if way in spec), "")
+    if not way and run.objectives:
+        way = dict(run.objectives).get(str(named), run.objectives[0][1])
+    if not way and "benchmark" not in spec:
+        raise MetanasError(
+            "a metric of your own needs a direction", found=str(named), where=f"{run.file}: evaluator.table",
+            remedy=f"write 'objective: {{maximize: {named}}}' or minimize",
+        )  # fmt: skip
+    table = table_of(spec, space, base=run.base, direction=way or "maximize")
+    objectives = run.objectives or ((table.metric, way or table.direction),)
+    for name, _ in objectives:
+        if name not in table.metrics:
+            raise MetanasError(
+                f"the table {table.name} has the metrics {', '.join(table.metrics)}", found=repr(name),
+                where=f"{run.file}: objective", remedy=did_you_mean(name, table.metrics),
+            )  # fmt: skip
+    if run.engine == "simulated" and table.seconds is None:
+        raise MetanasError(
+            "a simulated clock needs the table's training seconds", found=f"none in {table.name}", where=run.file,
+            remedy="name their column as 'cost', or use another engine",
+        )  # fmt: skip
+    gate = Gate(space, (1,), 1, samples=1, table=table)
+    return Plan(run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate)
+
+
+def _an(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _default_objective(dataset: Dataset) -> tuple[Objective, ...]:
+    name = DEFAULT_METRIC[dataset.task]
+    return ((name, METRICS[name].direction),)
+
+
+def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
+    """Every setting is known and in range, whatever is decided: judged on the ends and options of each decision."""
+    if "epochs" in space.recipe:
+        raise MetanasError(
+            "epochs are the fidelity of a run, not part of a space", found="train.epochs", where=f"space {space.name}",
+            remedy="remove it there, and say 'fidelity: {epochs: ...}' in the run file",
+        )  # fmt: skip
+    rows = space.sample(32, generator(0, "recipe"))
+    rows = np.concatenate(
+        [rows, np.where(rows >= 0, 0, rows), np.where(rows >= 0, [d.size - 1 for d in space.decisions], rows)]
+    )
+    problems: dict[str, MetanasError] = {}
+    for row in rows:
+        for problem in recipe_problems(space.recipe_of(row), where=f"{run.file}: train", allow_python=allow_python):
+            problems.setdefault(problem.where, problem)
+    if problems:
+        raise MetanasError("\n".join(str(problem) for problem in problems.values()))
+
+
+def _check_some_network(gate: Gate) -> None:
+    """Some network of the space can be built for the data and meets the constraints."""
+    rng = generator(0, "some network")
+    for rows in (gate.sample(8 * 4**k, rng) for k in range(4)):
+        if any(not gate.refusal(row) for row in rows):
+            return
+    # A small space is looked through.
+    small = gate.space.size is not None and gate.space.size <= ENUMERABLE
+    if small and any(not gate.refusal(row) for row in gate.space.rows(ENUMERABLE)):
+        return
+    error = gate.explain_nothing_left()
+    assert error is not None
+    raise error
