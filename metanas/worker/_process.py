@@ -55,6 +55,10 @@ class _Coordinator:
         stop = self._stop
         return stop[1] if stop is not None and stop[0] == job_id else None
 
+    def forget(self) -> None:
+        """Drop what was asked of a job that has ended; another attempt may have its id."""
+        self._stop = None
+
     def _listen(self) -> None:
         try:
             for line in self._receiving:
@@ -118,6 +122,7 @@ def _evaluate(evaluator: Evaluator, job: Job, coordinator: _Coordinator) -> None
     else:
         coordinator.send("started", {"job_id": job.id})
         result = run_job(evaluator, job, report)
+    coordinator.forget()
     coordinator.send("result", result.to_json())
 
 
