@@ -28,8 +28,11 @@ class _Coordinator:
     def __init__(self, receiving: IO[bytes], sending: IO[bytes]) -> None:
         self._receiving = receiving
         self._sending = sending
-        self._lock = threading.Lock()
+        self._sends = threading.Lock()
+        self._changes = threading.Lock()
         self._stop: tuple[str, Status] | None = None
+        self._open: set[str] = set()
+        """Ids of jobs that have not ended."""
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         """Jobs to do, in order."""
 
@@ -44,7 +47,7 @@ class _Coordinator:
         """Send a message."""
         line = encode(kind, body)
         try:
-            with self._lock:
+            with self._sends:
                 self._sending.write(line)
                 self._sending.flush()
         except OSError:
@@ -55,18 +58,22 @@ class _Coordinator:
         stop = self._stop
         return stop[1] if stop is not None and stop[0] == job_id else None
 
-    def forget(self) -> None:
-        """Drop what was asked of a job that has ended; another attempt may have its id."""
-        self._stop = None
+    def forget(self, job_id: str) -> None:
+        """A job has ended: a cancel that comes too late must not reach another attempt that has its id."""
+        with self._changes:
+            self._open.discard(job_id)
+            self._stop = None
 
     def _listen(self) -> None:
         try:
             for line in self._receiving:
                 kind, body = decode(line)
-                if kind == "cancel":
-                    self._stop = (body["job_id"], Status(body["status"]))
-                elif kind == "job":
-                    self.jobs.put(Job.from_json(body))
+                with self._changes:
+                    if kind == "cancel" and body["job_id"] in self._open:
+                        self._stop = (body["job_id"], Status(body["status"]))
+                    elif kind == "job":
+                        self._open.add(body["id"])
+                        self.jobs.put(Job.from_json(body))
         finally:
             _leave()
 
@@ -122,7 +129,7 @@ def _evaluate(evaluator: Evaluator, job: Job, coordinator: _Coordinator) -> None
     else:
         coordinator.send("started", {"job_id": job.id})
         result = run_job(evaluator, job, report)
-    coordinator.forget()
+    coordinator.forget(job.id)
     coordinator.send("result", result.to_json())
 
 
