@@ -45,6 +45,9 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
         click.echo(f"Best so far: {values} (trial {table.best})")
     if table.mean_seconds is not None:
         click.echo(f"A trial takes {duration(table.mean_seconds)} on average; {duration(table.seconds)} in all")
+    if table.epochs_saved:
+        whole = table.epochs + table.epochs_saved
+        click.echo(f"Early stops saved {table.epochs_saved} of {whole} epochs ({table.epochs_saved / whole:.0%})")
     if timeline.utilisation is not None:
         click.echo(f"Workers were busy {timeline.utilisation:.0%} of {duration(timeline.seconds)}")
     if owner is not None:

@@ -110,7 +110,7 @@ class TrainingEvaluator:
         if self.memory_limit is not None and measures.memory > self.memory_limit:
             return self._too_large(job, measures)
         network = build_network(layers, seed=derive_seed(job.seed, "weights"))
-        outcome = self._train(network, job, recipe, report)
+        outcome = self._train(network, job, recipe, report, measures.to_json())
         metrics = {**outcome.metrics, **measures.to_json()}
         if outcome.status.has_value and "latency_ms" in self.metrics:
             metrics["latency_ms"] = latency_ms(network, layers, self.device)
@@ -156,13 +156,18 @@ class TrainingEvaluator:
             torch.set_num_threads(before)
         return float(statistics.median(np.diff(ends)[1:])) if len(ends) > 2 else float("nan")
 
-    def _train(self, network: Network, job: Job, recipe: Recipe, report: Send) -> TrainingOutcome:
+    def _train(
+        self, network: Network, job: Job, recipe: Recipe, report: Send, costs: Mapping[str, float]
+    ) -> TrainingOutcome:
         started = time.perf_counter()
         data = self._data(job.purpose)
 
         def send(epoch: int, metrics: dict[str, float]) -> Status | None:
             return report(
-                EpochReport(job_id=job.id, epoch=epoch, metrics=metrics, seconds=time.perf_counter() - started)
+                # With the costs, which may be objectives.
+                EpochReport(
+                    job_id=job.id, epoch=epoch, metrics={**metrics, **costs}, seconds=time.perf_counter() - started
+                )
             )
 
         return train(

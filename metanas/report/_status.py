@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from metanas.report._summary import Objective
-from metanas.trial import TrialRecord, best_trial
+from metanas.trial import Status, TrialRecord, best_trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,11 @@ class StatusTable:
     """Time in workers, summed over trials."""
     mean_seconds: float | None
     """The same for one evaluation; None before the first."""
+    epochs: int
+    """Epochs trained, those of all trials together."""
+    epochs_saved: int | None
+    """Epochs that trials which were stopped early did not train; None where no trial went to the end, to tell how many
+    that would have been."""
     elapsed: float | None
     """Seconds from the first proposal to the last result; pauses of a resumed search count. None before the first
     result."""
@@ -59,8 +64,15 @@ def status_table(trials: Sequence[TrialRecord], objectives: Sequence[Objective])
         metrics=dict(best.metrics) if best else {},
         seconds=seconds,
         mean_seconds=sum(t.seconds for t in evaluated) / len(evaluated) if evaluated else None,
+        epochs=sum(t.epochs for t in evaluated),
+        epochs_saved=_saved(evaluated),
         elapsed=max(ended) - min(started) if started and ended else None,
     )
+
+
+def _saved(evaluated: Sequence[TrialRecord]) -> int | None:
+    full = max((t.epochs for t in evaluated if t.status is Status.COMPLETE), default=None)
+    return None if full is None else sum(max(0, full - t.epochs) for t in evaluated if t.status is Status.PRUNED)
 
 
 def state(trial: TrialRecord) -> str:

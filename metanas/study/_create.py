@@ -73,7 +73,10 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "objective": objective,
         "constraints": [text for text, _, _ in run.constraints],
         "search": {key: value for key, value in search.items() if value is not None},
-        "fidelity": {"epochs": rungs if len(rungs) > 1 else rungs[0]},
+        "fidelity": {
+            "epochs": rungs if len(rungs) > 1 else rungs[0],
+            "stop": {run.stop: dict(run.stop_options)} if run.stop_options else run.stop,
+        },
         "train": run.train,
         "workers": run.workers if run.engine == "local" else _engine(run),
         "storage": "default" if run.storage is None else without_password(run.storage),

@@ -14,9 +14,9 @@ from metanas.study._jobs import Jobs
 from metanas.study._limits import Ending, Limits, Tally, seconds_spent
 from metanas.study._listener import Listener, Log
 from metanas.study._proposer import Proposer
-from metanas.study._pruning import Rungs
 from metanas.study._recovery import Recovery
 from metanas.study._run_file import RunFile
+from metanas.study._stopping import make_stopping
 from metanas.study._trials import Trials
 from metanas.trial import Attempt, EpochReport, Result, Status, TrialRecord
 from metanas.worker import Ended, Engine, Event, Reported, Spooled, Started, drop_spooled
@@ -53,12 +53,12 @@ class Search:
         """Raises when the study is another's now."""
         self.log = Log(folder.log, engine.time)
         self.directions = [direction for _, direction in trials.objectives]
-        self.rungs = Rungs(run.rungs, self.directions[0])
+        self.stopping = make_stopping(run.stop, run.stop_options, trials, rungs=run.rungs, directions=self.directions)
         self.jobs = Jobs(run, folder, gate, engine)
         self.recovery = Recovery(folder, trials, self.jobs, self.log)
         self.tally = Tally(self.directions)
         trials.watch(self.tally.update)
-        trials.watch(self.rungs.update)
+        trials.watch(self.stopping.update)
         self.limits = self._limits()
         self._stop = False
         self._waiting: deque[int] = deque()
@@ -190,10 +190,12 @@ class Search:
     def _hear_report(self, number: int, report: EpochReport) -> None:
         if self.trials.records[number].status is not None:
             return
-        self.trials.report(number, report.epoch, report.metrics)
+        looks = report.epoch in self.stopping.points
+        self.trials.report(number, report.epoch, report.metrics, all_objectives=looks)
         record = self.trials.records[number]
         self.listener.trial_reported(record, report)
-        if self.rungs.stops(record):
+        # After its last epoch a trial is complete, whatever others think of it.
+        if report.epoch < self.run_file.rungs[-1] and self.stopping.stops(record):
             self.engine.cancel(report.job_id, status=Status.PRUNED)
 
     def _hear_end(self, result: Result) -> None:
@@ -233,7 +235,8 @@ class Search:
         self._write_end(number, spooled.result)
         for report in spooled.reports:
             if report.epoch not in self.trials.records[number].curve:
-                self.trials.report(number, report.epoch, report.metrics)
+                looks = report.epoch in self.stopping.points
+                self.trials.report(number, report.epoch, report.metrics, all_objectives=looks)
         self._end(number, spooled.result)
         for job_id in self.jobs.of(number):
             self.engine.cancel(job_id)

@@ -16,6 +16,7 @@ from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, re
 from metanas.space import SearchSpace, did_you_mean, load_space
 from metanas.study._gate import Gate
 from metanas.study._run_file import Objective, RunFile
+from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, make_sampler
 
 
@@ -117,6 +118,8 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     _check_some_network(gate)
     if run.strategy not in STRATEGIES:
         make_sampler(run.strategy, run.strategy_options, space, 0)
+    if run.stop.startswith("optuna:"):
+        make_pruner(run.stop, run.stop_options, run.rungs)
     return Plan(
         run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives, gate=gate,
     )  # fmt: skip
@@ -127,7 +130,7 @@ def _plan_table(run: RunFile, space: SearchSpace) -> Plan:
     assert isinstance(run.evaluator, dict)
     spec = run.evaluator["table"]
     breach = (
-        "no data: results are looked up" if run.data else "no rungs: a table has no epochs" if len(run.rungs) > 1
+        "no data: results are looked up" if run.data else "no rungs: a table has no epochs" if len(run.rungs) > 1 or run.stop != "none"
         else "no constraints on measures: nothing is built" if any(c.measures for c in space.constraints) else ""
     )  # fmt: skip
     if breach:

@@ -59,6 +59,10 @@ class RunFile:
     """Bytes that one training may take; None for what the device has."""
     rungs: tuple[int, ...] = (DEFAULT_EPOCHS,)
     """Epochs at which trials are compared, and the worse stopped; the last is the full training."""
+    stop: str = "none"
+    """Name of the rule that stops trials early."""
+    stop_options: dict[str, Any] = field(default_factory=dict)
+    """Settings of that rule."""
     train: dict[str, Any] = field(default_factory=dict)
     """Training settings as JSON values."""
     train_syntax: dict[str, ValueSyntax] = field(default_factory=dict)

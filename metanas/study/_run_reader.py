@@ -25,6 +25,7 @@ from metanas.study._objective_keys import objective_keys
 from metanas.study._override import override
 from metanas.study._quantities import hours, seconds, size
 from metanas.study._run_file import DEFAULT_EPOCHS, DEFAULT_RETRIES, DEFAULT_STRATEGY, DEFAULT_TRIALS, RunFile
+from metanas.study._stopping import stopping_problem
 from metanas.study._strategies import strategy_problem
 from metanas.study._table_keys import table_keys
 from metanas.study._url import STORAGE_REMEDY, STORAGE_RULE, storage_problem
@@ -81,6 +82,8 @@ class _Reader(Keys):
         search = self.section(root, "search", _SEARCH)
         strategy, options = self._strategy(search)
         train, rungs = self._training(root)
+        objectives = objective_keys(self, root, any_name=isinstance(root.entries.get("evaluator"), MapNode))
+        stop, stop_options = self._stop(root, rungs, len(objectives))
         workers, engine, engine_options = worker_keys(self, root)
         space = self.text(root, "$", "space")
         trials = self.number(search, "$.search", "trials", low=1, whole=True)
@@ -94,8 +97,7 @@ class _Reader(Keys):
             name=self.name(root, "name", Path(file).absolute().parent.name or "search"),
             space=space,
             data=self._data(root),
-            # An evaluator of the user's own measures what it likes.
-            objectives=objective_keys(self, root, any_name=isinstance(own, MapNode)),
+            objectives=objectives,
             constraints=tuple(self._constraints(root)),
             strategy=strategy,
             strategy_options=options,
@@ -107,6 +109,8 @@ class _Reader(Keys):
             retries=self.whole(search, "$.search", "retries", DEFAULT_RETRIES),
             max_memory=self.quantity(search, "$.search", "max_memory", size, "a size such as 4GB or 512MB"),
             rungs=rungs,
+            stop=stop,
+            stop_options=stop_options,
             train=train,
             train_syntax=self._train_syntax(root),
             workers=workers,
@@ -204,7 +208,7 @@ class _Reader(Keys):
         }
 
     def _rungs(self, root: MapNode) -> tuple[int, ...]:
-        section = self.section(root, "fidelity", ("epochs",))
+        section = self.section(root, "fidelity", ("epochs", "stop"))
         node = section.entries.get("epochs")
         if node is None:
             return ()
@@ -218,6 +222,23 @@ class _Reader(Keys):
             )  # fmt: skip
             return ()
         return tuple(values)
+
+    def _stop(self, root: MapNode, rungs: tuple[int, ...], objectives: int) -> tuple[str, dict[str, Any]]:
+        section = root.entries.get("fidelity")
+        node = section.entries.get("stop") if isinstance(section, MapNode) else None
+        if node is None:
+            return "asha" if len(rungs) > 1 else "none", {}
+        named = named_settings(node)
+        if named is None:
+            self.problems.add(
+                node.mark, "$.fidelity.stop", "stop is a name, or {name: {setting: value}}", found=kind_of(node)
+            )
+            return "none", {}
+        if problem := stopping_problem(*named, rungs=rungs, objectives=objectives):
+            self.problems.add(
+                node.mark, "$.fidelity.stop", problem.rule, found=problem.found or "", remedy=problem.remedy
+            )
+        return named
 
     def _storage(self, root: MapNode) -> str | None:
         storage = self.text(root, "$", "storage", "default")

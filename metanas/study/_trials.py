@@ -31,8 +31,9 @@ _STATES = {
     Status.COMPLETE: TrialState.COMPLETE,
     Status.PRUNED: TrialState.PRUNED,
 }
-_ID, _ORIGIN, _ATTEMPTS, _HISTORY, _RESULT, _DUPLICATE = (
+_ID, _ORIGIN, _ATTEMPTS, _HISTORY, _RESULT, _DUPLICATE, _POINTS = (
     "metanas:id", "metanas:origin", "metanas:attempts", "metanas:history", "metanas:result", "metanas:duplicate_of",
+    "metanas:points",
 )  # fmt: skip
 """User attributes of trials; the prefix keeps them apart from a user's own."""
 _LATE = "metanas:late"
@@ -93,6 +94,7 @@ class Trials:
             origin=attributes.get(_ORIGIN, ""),
             status=None,
             curve=dict(trial.intermediate_values),
+            points={int(epoch): tuple(point) for epoch, point in attributes.get(_POINTS, {}).items()},
             epochs=max(trial.intermediate_values, default=0),
             attempts=attributes.get(_ATTEMPTS, 1),
             history=tuple(
@@ -199,14 +201,23 @@ class Trials:
         self._storage.set_trial_user_attr(self._ids[number], "metanas:refused", reason)
         self._storage.set_trial_state_values(self._ids[number], TrialState.FAIL)
 
-    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the first objective's value after an epoch."""
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float], *, all_objectives: bool = False) -> None:
+        """Keep the first objective's value after an epoch, or the values of all of them."""
         value = metrics.get(self.objectives[0][0])
         if value is None:
             return
         self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
         record = self.records[number]
-        self._set(replace(record, curve={**record.curve, epoch: value}, epochs=epoch))
+        points = record.points
+        if all_objectives:
+            points = {**points, epoch: tuple(metrics.get(name, math.nan) for name, _ in self.objectives)}
+            kept = {str(key): list(point) for key, point in points.items()}
+            self._storage.set_trial_user_attr(self._ids[number], _POINTS, _finite_json(kept))
+        self._set(replace(record, curve={**record.curve, epoch: value}, points=points, epochs=epoch))
+
+    def prunes(self, number: int, pruner: optuna.pruners.BasePruner) -> bool:
+        """Whether one of Optuna's pruners would stop a trial that has just reported."""
+        return pruner.prune(self.study, self._storage.get_trial(self._ids[number]))
 
     def retry(self, number: int, failed: Attempt) -> TrialRecord:
         """Note that a trial is tried once more, with the same number, and what became of the attempt before."""

@@ -55,6 +55,9 @@ class TrialRecord:
     """Validation metrics and costs (see :class:`Result`)."""
     curve: Mapping[int, float] = field(default_factory=dict)
     """Epoch to the first objective's value after it."""
+    points: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    """Epoch to the values of all objectives after it, where a rule that stops trials looks at them; NaN for one that is
+    known at the end only."""
     duplicate_of: int | None = None
     """The trial whose result this one took, because it denotes the same network."""
     attempts: int = 1
