@@ -56,11 +56,14 @@ def search(
     strategy: str | Mapping[str, Any] = "evolution",
     trials: int | None = None,
     time: str | float | None = None,
+    gpu_hours: float | None = None,
     target: float | None = None,
+    max_memory: str | int | None = None,
     epochs: int | Sequence[int] | None = None,
+    stop: str | Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
     seed: int = 0,
-    workers: int | str = "auto",
+    workers: int | str | Mapping[str, Any] = "auto",
     name: str = "search",
     runs: str | Path = "runs",
     storage: str | None = None,
@@ -81,6 +84,10 @@ def search(
         Metric name, or ``{"maximize": …, "minimize": …}``; by default accuracy, or R² for a regression.
     epochs
         Epochs of a training; a rising list also names the rungs at which the worse trials are stopped.
+    max_memory
+        Memory that one training may take, in bytes or as ``"4GB"``; larger networks are refused.
+    stop
+        Rule by which trials end early, such as ``"curve"``.
     runs
         Folder in which the run folder is made.
     progress
@@ -101,8 +108,12 @@ def search(
     """
     settings: dict[str, Any] = {
         "name": name, "space": str(space), "data": data, "objective": objective, "constraints": list(constraints),
-        "search": _given(strategy=strategy, trials=trials, time=time, target=target, seed=seed), "train": train,
-        "fidelity": _given(epochs=list(epochs) if isinstance(epochs, Sequence) else epochs), "workers": workers,
+        "search": _given(
+            strategy=strategy, trials=trials, time=time, gpu_hours=gpu_hours, target=target, max_memory=max_memory,
+            seed=seed,
+        ),
+        "fidelity": _given(epochs=list(epochs) if isinstance(epochs, Sequence) else epochs, stop=stop), "train": train,
+        "workers": workers,
         "storage": storage, "evaluator": evaluator,
     }  # fmt: skip
     if isinstance(data, tuple):

@@ -21,6 +21,12 @@ _SET = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the run file, e.g. search.trials=10. Repeatable.",
 )
+_MEMORY = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="Memory that one training may take, such as 512MB or 4GB; larger networks are refused. "
+    "Short for --set search.max_memory=SIZE.",
+)
 _PYTHON = click.option(
     "--allow-python",
     is_flag=True,
@@ -41,6 +47,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path))
 @_SET
+@_MEMORY
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders."
 )
@@ -52,8 +59,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @_QUIET
 @_JSON
 def search(
-    run_file: Path, sets: tuple[str, ...], runs: Path, storage: str | None, study: str | None, allow_python: bool,
-    quiet: bool, as_json: bool,
+    run_file: Path, sets: tuple[str, ...], max_memory: str | None, runs: Path, storage: str | None, study: str | None,
+    allow_python: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Search for a network, as RUN_FILE says.
 
@@ -63,7 +70,7 @@ def search(
     from metanas._search import go_on
     from metanas.study import create_run, plan, read_run_file, with_storage
 
-    run = with_storage(read_run_file(run_file, sets=sets), storage)
+    run = with_storage(read_run_file(run_file, sets=_with_memory(sets, max_memory)), storage)
     if study is not None and run.storage is None:
         raise click.UsageError("--study names a study of a shared storage, so give its --storage too")
     folder = create_run(plan(run, allow_python=allow_python), runs, study=study)
@@ -73,21 +80,28 @@ def search(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_SET
+@_MEMORY
 @STORAGE
 @_PYTHON
 @_QUIET
 @_JSON
 def resume(
-    run: Path, sets: tuple[str, ...], storage: str | None, allow_python: bool, quiet: bool, as_json: bool
-) -> int:
+    run: Path, sets: tuple[str, ...], max_memory: str | None, storage: str | None, allow_python: bool, quiet: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Go on with the search in the folder RUN, which was stopped or killed; --set search.trials=60 prolongs it."""
     from metanas._search import go_on
     from metanas.study import RunFolder
 
     folder = RunFolder.open(run)
+    sets = _with_memory(sets, max_memory)
     return _finish(
         folder, lambda: go_on(folder, sets=sets, storage=storage, allow_python=allow_python, quiet=quiet), as_json
     )
+
+
+def _with_memory(sets: tuple[str, ...], max_memory: str | None) -> tuple[str, ...]:
+    return sets if max_memory is None else (*sets, f"search.max_memory={max_memory}")
 
 
 def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: bool) -> int:

@@ -49,6 +49,19 @@ def test_search_prints_the_result_and_where_it_lies(toy: Any, command: Command) 
     assert "[4/4] trial 3" in err
 
 
+def test_the_memory_of_a_training_is_limited_by_a_flag_that_the_run_folder_keeps(toy: Any, command: Command) -> None:
+    run = toy.write(search={"trials": 1})
+    options = ("--runs", toy.folder / "r", "--allow-python", "-q")
+    assert command("search", run, *options, "--max-memory", "3GB", "--set", "search.max_memory=1GB")[0] == 0
+    (folder,) = (toy.folder / "r").iterdir()
+    assert yaml.safe_load((folder / "run.yaml").read_text())["search"]["max_memory"] == 3 * 2**30
+    assert command("resume", folder, "--allow-python", "-q", "--max-memory", "512MB")[0] == 0
+    assert yaml.safe_load((folder / "run.yaml").read_text())["search"]["max_memory"] == 512 * 2**20
+    code, _, err = command("search", run, *options, "--max-memory", "much")
+    assert code == 2
+    assert "must be a size such as 4GB or 512MB" in err
+
+
 def test_search_as_json(toy: Any, command: Command) -> None:
     run = toy.write(search={"trials": 3}, objective={"maximize": "accuracy", "minimize": "params"})
     code, out, err = command("search", run, "--runs", toy.folder / "r", "--allow-python", "--json", "--quiet")

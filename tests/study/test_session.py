@@ -27,14 +27,14 @@ LR = {"lr": {"float": [1e-4, 1e-1], "log": True}, "optimizer": {"choice": ["adam
 def test_the_resolved_run_file_reads_as_the_same_run(toy: Any) -> None:
     path = toy.write(
         constraints=["params <= 1e5"], search={"strategy": {"evolution": {"population": 7}}, "trials": 9, "time": "1h", "seed": 2},
-        train=LR, objective={"maximize": "accuracy", "minimize": ["params"]},
+        train=LR, fidelity={"epochs": [2, 4], "stop": {"curve": {"percent": 3}}}, objective={"maximize": "accuracy", "minimize": ["params"]},
     )  # fmt: skip
     first = plan(read_run_file(path), allow_python=True)
     folder = create_run(first, toy.folder / "runs")
     again = plan(read_run_file(folder.run_file), allow_python=True)
     for field in (
-        "strategy", "strategy_options", "trials", "time", "target", "seed", "retries", "max_memory", "rungs", "train", "workers",
-        "engine", "storage", "evaluator", "name",
+        "strategy", "strategy_options", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory", "rungs", "stop",
+        "stop_options", "train", "workers", "engine", "storage", "evaluator", "name",
     ):  # fmt: skip
         assert getattr(again.run, field) == getattr(first.run, field), field
     assert again.objectives == first.objectives
