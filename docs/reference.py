@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from metanas.evaluator import COSTS, METRICS, RECIPE_OPTIONS, Option
+from metanas.evaluator import COSTS, METRICS, PROXIES, RECIPE_OPTIONS, Option
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
 from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES, settings_of
@@ -83,6 +83,11 @@ def costs() -> str:
     return _table(("cost", "meaning"), [(f"`{name}`", about) for name, about in COSTS.items()])
 
 
+def proxies() -> str:
+    """The proxies that ``metanas evaluate`` computes."""
+    return _table(("proxy", "what it computes", "source"), [(f"`{n}`", p.about, p.source) for n, p in PROXIES.items()])
+
+
 def strategies() -> str:
     """The names that ``search.strategy`` takes."""
     rows = [(f"`{name}`", *_strategy(name)) for name in strategy_names()]
@@ -140,7 +145,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "strategies": strategies, "contestants": contestants,
+    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "proxies": proxies, "strategies": strategies, "contestants": contestants,
     "statuses": statuses,
 }  # fmt: skip
 

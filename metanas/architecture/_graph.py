@@ -164,7 +164,7 @@ class _Expansion(Walk[int]):
         return len(self.nodes) - 1
 
 
-def parameters_of(template: OpSite, choices: Choices) -> dict[str, Scalar | None]:
+def parameters_of(template: OpSite, choices: Choices | Mapping[int, Scalar]) -> dict[str, Scalar | None]:
     """All parameters of an op, defaults filled in; None for those taken from the input's shape."""
     parameters = {name: parameter.default for name, parameter in signature(template.name).parameters.items()}
     parameters.update((name, value_under(value, choices)) for name, value in template.parameters.items())

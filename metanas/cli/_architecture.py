@@ -30,7 +30,7 @@ def architecture() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(source: Path, space_name: str | None, trial: int | None, data: str | None, as_json: bool) -> None:
     """Print its decisions, and for a data set its layers and costs."""
-    found = _load(source, space_name, trial)
+    found = load_architecture(source, space_name, trial)
     layers = None if data is None else _layers(found, data)
     if as_json:
         text: dict[str, Any] = json.loads(found.to_json())
@@ -62,7 +62,7 @@ def draw(source: Path, space_name: str | None, trial: int | None, data: str | No
 
     output = output or Path("architecture.svg")
     kind = picture_format(output)
-    found = _load(source, space_name, trial)
+    found = load_architecture(source, space_name, trial)
     shape, outputs, vocabulary = (None, None, ()) if data is None else _samples(data)
     picture = draw_architecture(
         found, format=kind, title=found.space.name, input_shape=shape, outputs=outputs, vocabulary=vocabulary
@@ -71,7 +71,7 @@ def draw(source: Path, space_name: str | None, trial: int | None, data: str | No
     click.echo(output)
 
 
-def _load(source: Path, space_name: str | None, trial: int | None) -> Architecture:
+def load_architecture(source: Path, space_name: str | None, trial: int | None) -> Architecture:
     from metanas.architecture import Architecture
     from metanas.errors import MetanasError
     from metanas.space import load_space, read_text

@@ -25,6 +25,7 @@ _COMMANDS = {
     "status": ("metanas.cli._status", "Say where a search stands."),
     "report": ("metanas.cli._status", "Write a search's report anew."),
     "export": ("metanas.cli._export", "Copy the network that a search found, or write it as ONNX."),
+    "evaluate": ("metanas.cli._evaluate", "Score networks by zero-cost proxies, without training them."),
     "bench": ("metanas.cli._bench", "Compare strategies on tables of results."),
     "space": ("metanas.cli._space", "Look at search spaces."),
     "architecture": ("metanas.cli._architecture", "Look at one network."),

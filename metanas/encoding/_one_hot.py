@@ -36,6 +36,14 @@ class OneHot:
         return tuple(names)
 
     @cached_property
+    def spans(self) -> tuple[tuple[int, int, bool], ...]:
+        """For each decision its first column, how many it has, and whether it is a long range."""
+        longs = [_is_long(d.kind, d.size) for d in self.space.decisions]
+        widths = [2 if long else d.size for long, d in zip(longs, self.space.decisions, strict=True)]
+        starts = self._starts.tolist()
+        return tuple(zip(starts, widths, longs, strict=False))
+
+    @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:
         widths = [2 if _is_long(d.kind, d.size) else d.size for d in self.space.decisions]
         return np.concatenate([[0], np.cumsum(widths, dtype=np.int64)])

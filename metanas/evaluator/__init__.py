@@ -7,6 +7,7 @@ from metanas.evaluator._build import build_evaluator
 from metanas.evaluator._costs import COSTS
 from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_problem
 from metanas.evaluator._protocol import Evaluator
+from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
 from metanas.evaluator._step import step_seconds
 from metanas.evaluator._table_evaluator import table_of
@@ -15,13 +16,18 @@ __all__ = [
     "COSTS",
     "DEFAULT_METRIC",
     "METRICS",
+    "PROXIES",
+    "PROXY_BATCH",
     "RECIPE_OPTIONS",
     "Evaluator",
     "Metric",
     "Option",
+    "Proxy",
     "Recipe",
     "build_evaluator",
+    "check_proxies",
     "metric_problem",
+    "proxy_scores",
     "recipe_problems",
     "step_seconds",
     "table_of",
