@@ -5,6 +5,7 @@ evaluations are counted reads of the target's table.
 """
 
 from metanas.bench._bench import Bench, Comparison, run_bench
+from metanas.bench._gather import gather
 from metanas.bench._play import Cell, play
 from metanas.bench._read import parse_bench_text, read_bench_file
 from metanas.bench._report import summary, write_report
@@ -18,6 +19,7 @@ __all__ = [
     "Contestant",
     "Sources",
     "TaskSpec",
+    "gather",
     "parse_bench_text",
     "play",
     "read_bench_file",

@@ -179,7 +179,7 @@ def _player(cell: CellSpec, table: ResultTable) -> Player:
         return SamplerPlayer(sampler, table.space)
     settings = dict(contestant.settings)
     if takes_facts(contestant.strategy):
-        settings["facts"] = table.facts
+        settings |= {"facts": table.facts, "single": cell.values == "repeat"}
     if takes_sources(contestant.strategy) and contestant.sources != "none":
         assert cell.sources is not None
         sources = draw_sources(cell.sources, cell.task, table.space, seed=cell.seed, single=cell.values == "repeat")

@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": ("metanas.cli._export", "Copy the network that a search found, or write it as ONNX."),
     "evaluate": ("metanas.cli._evaluate", "Score networks by zero-cost proxies, without training them."),
     "bench": ("metanas.cli._bench", "Compare strategies on tables of results."),
+    "predictor": ("metanas.cli._predictor", "Learn from earlier searches which networks are promising."),
     "space": ("metanas.cli._space", "Look at search spaces."),
     "architecture": ("metanas.cli._architecture", "Look at one network."),
 }

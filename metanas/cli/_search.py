@@ -51,6 +51,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders."
 )
+@click.option(
+    "--predictor",
+    metavar="NAME",
+    help="Start from what this predictor has learned, with the strategy meta: a name, or a path with a '/'; none for none.",
+)
 @STORAGE
 @click.option(
     "--study", metavar="NAME", help="Go on with this study of the storage, which was begun in another run folder."
@@ -59,8 +64,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @_QUIET
 @_JSON
 def search(
-    run_file: Path, sets: tuple[str, ...], max_memory: str | None, runs: Path, storage: str | None, study: str | None,
-    allow_python: bool, quiet: bool, as_json: bool,
+    run_file: Path, sets: tuple[str, ...], max_memory: str | None, runs: Path, predictor: str | None, storage: str | None,
+    study: str | None, allow_python: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Search for a network, as RUN_FILE says.
 
@@ -70,6 +75,10 @@ def search(
     from metanas._search import go_on
     from metanas.study import create_run, plan, read_run_file, with_storage
 
+    if predictor is not None:
+        # Relative to where the command runs, not to the run file.
+        place = str(Path(predictor).expanduser().absolute()) if "/" in predictor else predictor
+        sets = (*sets, f"search.predictor={json.dumps(place)}")
     run = with_storage(read_run_file(run_file, sets=_with_memory(sets, max_memory)), storage)
     if study is not None and run.storage is None:
         raise click.UsageError("--study names a study of a shared storage, so give its --storage too")

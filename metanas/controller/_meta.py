@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from metanas.controller._strategy import (
     random_proposal,
 )
 from metanas.errors import MetanasError
-from metanas.predictor import Field, Opinion, SpaceModel, similarity_weights
+from metanas.predictor import Field, Opinion, SpaceModel, full_losses, similarity_weights
 from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
@@ -46,13 +46,15 @@ class Meta(Strategy):
     start: int = 6
     """Proposals from the portfolio, or at random without sources."""
     repeats: int = 3
-    """Most trainings of one network; 1 for never again."""
+    """Most trainings of one network, where a second one may differ from the first; 1 for never again."""
     sources: tuple[TaskData, ...] = field(default=(), repr=False)
     """Results on other data sets."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """What is known of this data set, by the names of the sources' facts."""
     model: SpaceModel | None = field(default=None, repr=False)
     """What was learned from the sources; None to learn it from ``sources``."""
+    single: bool | None = field(default=None, repr=False)
+    """Whether an evaluation is one training, whose noise another would show; None for as the sources' results were."""
     _memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
     """What can be computed again at any time."""
 
@@ -67,7 +69,7 @@ class Meta(Strategy):
         self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
     ) -> Proposal | None:
         """See :meth:`Strategy.propose`."""
-        model = self._memory.model(space, self.sources, self.model)
+        model = self._memory.model(space, self.sources, self.model, single=self.single)
         begun = sum(o.losses is not None or o.pending for o in observations)
         if begun < self.start and not model.sources:
             return random_proposal(space, accept, rng)
@@ -82,7 +84,7 @@ class Meta(Strategy):
         seen = _Seen(field, observations, rng)
         if not len(seen.places):
             return random_proposal(space, accept, rng)
-        opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting)
+        opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
         gain = expected_gain(opinion.mean, opinion.std, opinion.noise, np.unique(seen.places))
         again = self._again(model, opinion, seen, gain)
         if again is None:
@@ -94,12 +96,12 @@ class Meta(Strategy):
         """See :meth:`Strategy.recommend`: the evaluated network with the best posterior mean."""
         if not any(o.losses is not None for o in observations):
             return None
-        model = self._memory.model(space, self.sources, self.model)
+        model = self._memory.model(space, self.sources, self.model, single=self.single)
         field = self._memory.known_field(space, model, self.facts, observations)
         seen = _Seen(field, observations, None)
         if not len(seen.places) or not np.isfinite(seen.losses).any():
             return None
-        opinion = field.opinion(seen.places, seen.losses)
+        opinion = field.opinion(seen.places, seen.losses, doubt=seen.doubt)
         alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])
         best: Row = field.rows[alive[int(opinion.mean[alive].argmax())]].copy()
         return best
@@ -108,14 +110,34 @@ class Meta(Strategy):
         self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
     ) -> npt.NDArray[np.float64] | None:
         """See :meth:`Strategy.predict`; in units of normal scores, less is better."""
-        model = self._memory.model(space, self.sources, self.model)
+        model = self._memory.model(space, self.sources, self.model, single=self.single)
         if not observations and not model.sources:
             return None
         field = self._memory.known_field(space, model, self.facts, observations, rows)
         seen = _Seen(field, observations, None)
-        opinion = field.opinion(seen.places, seen.losses)
+        opinion = field.opinion(seen.places, seen.losses, doubt=seen.doubt)
         places = [place for place in map(field.find, rows) if place is not None]
         return np.asarray(-opinion.mean[places])
+
+    def acquisition(
+        self, space: SearchSpace, observations: Sequence[Observation], rng: np.random.Generator
+    ) -> Callable[[Rows], npt.NDArray[np.float64]]:
+        """Expected gain of any rows, ``(n, n_decisions)`` to ``(n,)``: what an optimiser over rows maximises.
+
+        Not differentiable in relaxed rows, since structure is read off whole graphs.
+        """
+        model = self._memory.model(space, self.sources, self.model, single=self.single)
+
+        def gain(rows: Rows) -> npt.NDArray[np.float64]:
+            field = self._memory.known_field(space, model, self.facts, observations, rows)
+            seen = _Seen(field, observations, rng)
+            opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
+            places = [place for place in map(field.find, rows) if place is not None]
+            if not seen.places:
+                return np.asarray(opinion.mean[places])
+            return expected_gain(opinion.mean, opinion.std, opinion.noise, np.unique(seen.places))[places]
+
+        return gain
 
     def _portfolio(self, field: Field, observations: Sequence[Observation]) -> list[int]:
         """What to begin with that is not begun yet, in order; a few more than are needed, should some be refused."""
@@ -149,8 +171,12 @@ class _Seen:
         known = [(place, o) for place, o in found if place is not None]
         self.places = [place for place, _ in known]
         """Candidates with a result, once for each."""
-        self.losses = scalar_losses([o.losses for _, o in known], rng)
-        """Their losses, ``(n,)``; infinite for failures."""
+        losses = scalar_losses([o.losses for _, o in known], rng)
+        stopped = np.array([o.stopped for _, o in known], dtype=bool)
+        # Curves are of the first objective, so with several they say too little.
+        one = all(o.losses is None or len(o.losses) == 1 for _, o in known)
+        self.losses, self.doubt = full_losses(losses, [o.curve for _, o in known], stopped & one)
+        """Their losses at the end, ``(n,)``; infinite for failures; and the variance of those that were stopped early."""
         places = [field.find(np.array(o.row)) for o in observations if o.pending]
         self.waiting = [place for place in places if place is not None]
         """Candidates under way."""

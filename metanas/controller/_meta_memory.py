@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from metanas._rng import generator
 from metanas.controller._strategy import ENUMERABLE, Accept, Candidates, Observation, Sampler, rank_observations
-from metanas.predictor import Encodings, Field, SpaceModel
+from metanas.encoding import NetworkEncoder
+from metanas.predictor import TREES, Encodings, Field, Source, SpaceModel, encoder_of
 from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
-_POOL = 1_500
+_POOL = 1_000
 """Random candidates of a space that cannot be enumerated."""
-_PARENTS, _CHILDREN = 8, 40
+_PARENTS, _CHILDREN = 5, 16
 """Leaders whose mutations are candidates there, and mutations of each."""
 
 
@@ -27,10 +29,12 @@ class Memory:
         self._encodings: Encodings | None = None
         self._field: Field | None = None
 
-    def model(self, space: SearchSpace, sources: tuple[TaskData, ...], given: SpaceModel | None) -> SpaceModel:
+    def model(
+        self, space: SearchSpace, sources: tuple[TaskData, ...], given: SpaceModel | None, *, single: bool | None
+    ) -> SpaceModel:
         """The model of a search."""
         if self._model is None:
-            self._model = given or learned_from(sources, space)
+            self._model = (given or learned_from(sources, encoder_of(space))).of_trainings(single)
         return self._model
 
     def field(
@@ -93,16 +97,12 @@ def _pool(space: SearchSpace, observations: Sequence[Observation], accept: Accep
     return rows[space.satisfies(rows)]
 
 
-_LEARNED: dict[tuple[str, tuple[TaskData, ...]], SpaceModel] = {}
-"""Models by space and sources (which are compared by identity): searches with the same sources learn from them once."""
-_MOST_LEARNED = 4
+@lru_cache(maxsize=32)
+def learned_from(sources: tuple[TaskData, ...], encoder: NetworkEncoder) -> SpaceModel:
+    """The model that is learned from these tasks; searches with the same sources (which are compared by identity) learn once."""
+    return SpaceModel.learn(encoder, [_source(task, encoder) for task in sources if task.says_something])
 
 
-def learned_from(sources: tuple[TaskData, ...], space: SearchSpace) -> SpaceModel:
-    """The model that is learned from these tasks."""
-    key = space.name + space.text, sources
-    if key not in _LEARNED:
-        if len(_LEARNED) >= _MOST_LEARNED:
-            _LEARNED.pop(next(iter(_LEARNED)))
-        _LEARNED[key] = SpaceModel.fit(space, sources)
-    return _LEARNED[key]
+@lru_cache(maxsize=64)
+def _source(task: TaskData, encoder: NetworkEncoder) -> Source:
+    return Source.fit(task, encoder(task.rows), trees=TREES)

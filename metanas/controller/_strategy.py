@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,6 +55,10 @@ class Observation:
     """One value an objective, less is better; None while it runs and after a failure."""
     pending: bool = False
     """Whether it is still being evaluated."""
+    curve: Mapping[int, float] = field(default_factory=dict)
+    """Epoch to the loss of the first objective after it, as far as it is known."""
+    stopped: bool = False
+    """Whether it was stopped early; its losses are those of its last epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _ORBITS = 65_000
 """In spaces of at most so many rows, the rows of one network are known, and its decisions are their mean."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkEncoder:
     """Decisions and structure of networks, each ``(n, d)``, centred, a typical squared norm of 1.
 

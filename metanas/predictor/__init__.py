@@ -5,22 +5,27 @@ each source out in turn; adapted to a new data set in closed form.
 """
 
 from metanas.predictor._belief import Belief, Expert, Opinion
+from metanas.predictor._curves import full_losses
+from metanas.predictor._evaluate import Judgement, judge_tasks
 from metanas.predictor._field import MOST, Encodings, Field
 from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
 from metanas.predictor._parts import similarity_weights
+from metanas.predictor._places import find_predictor, model_for, place_for, predictor_names, shipped_folder
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
-from metanas.predictor._space_model import SpaceModel, encoder_of
-from metanas.predictor._store import load_predictor, save_predictor
+from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
+from metanas.predictor._store import load_model, load_predictor, read_card, save_predictor
 from metanas.predictor._warp import Warp, normal_scores
 
 __all__ = [
     "MOST",
     "NORMAL_80",
+    "TREES",
     "Belief",
     "Encodings",
     "Expert",
     "Field",
+    "Judgement",
     "Opinion",
     "Predictor",
     "Source",
@@ -28,10 +33,19 @@ __all__ = [
     "Warp",
     "deviations",
     "encoder_of",
+    "find_predictor",
+    "full_losses",
+    "judge_tasks",
+    "load_model",
     "load_predictor",
+    "model_for",
     "normal_scores",
+    "place_for",
+    "predictor_names",
     "rank_correlation",
+    "read_card",
     "same_space",
     "save_predictor",
+    "shipped_folder",
     "similarity_weights",
 ]

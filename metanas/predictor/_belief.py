@@ -18,6 +18,9 @@ from metanas.predictor._posterior import Posterior
 
 Array = npt.NDArray[Any]
 
+_BLOCK = 64
+"""Observations taken in at once: more need more memory, and are hardly quicker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expert:
@@ -65,14 +68,20 @@ class Belief:
         """Which candidate each observation is of."""
         return self._posteriors[0].indices
 
-    def observe(self, index: int, noise: float = 1.0) -> None:
-        """Take in that a candidate is evaluated; ``noise`` multiplies the variance of one evaluation."""
-        known: dict[tuple[int, ...], list[Array]] = {}
-        for expert, posterior in zip(self.experts, self._posteriors, strict=True):
-            key = tuple(map(id, expert.blocks))
-            if key not in known:
-                known[key] = expert.kernel.products(expert.blocks, [b[index : index + 1] for b in expert.blocks])
-            posterior.add(index, known[key], noise)
+    def observe(self, indices: Sequence[int], doubts: Sequence[float] | None = None) -> None:
+        """Take in that candidates are evaluated; ``doubts`` are variances that evaluations have beside their noise."""
+        doubts = [0.0] * len(indices) if doubts is None else doubts
+        for start in range(0, len(indices), _BLOCK):
+            some = list(indices[start : start + _BLOCK])
+            known: dict[tuple[int, ...], list[Array]] = {}
+            for expert, posterior in zip(self.experts, self._posteriors, strict=True):
+                key = tuple(map(id, expert.blocks))
+                if key not in known:
+                    known[key] = expert.kernel.products(expert.blocks, [block[some] for block in expert.blocks])
+                if len(some) == 1:
+                    posterior.add(some[0], known[key], doubts[start])
+                else:
+                    posterior.add_many(some, known[key], doubts[start : start + _BLOCK])
 
     def forget(self) -> None:
         """Undo the last :meth:`observe`."""
@@ -91,7 +100,8 @@ class Belief:
             scale, log = posterior.scale(scores, waiting)
             mean = posterior.mean(scores, scale, waiting)
             means.append(mean)
-            variances.append(posterior.variance / scale**2)
+            # In single precision what is known exactly may come out below zero.
+            variances.append(np.maximum(posterior.variance, 0) / scale**2)
             noises.append(posterior.noise / scale**2)
             evidence.append(log + expert.log_prior)
         weights = np.exp(np.array(evidence) - max(evidence))

@@ -61,27 +61,26 @@ class Field:
         self._places = {row.tobytes(): i for i, row in enumerate(rows)}
         self._belief: Belief | None = None
         self._taken: list[tuple[int, float]] = []
-        """Candidate and noise of each observation in the belief."""
+        """Candidate and doubt of each observation in the belief."""
 
     def find(self, row: Array) -> int | None:
         """Which candidate a row is; None for none of them."""
         return self._places.get(np.asarray(row, dtype=np.int64).tobytes())
 
     def opinion(
-        self, places: Sequence[int], losses: Array, *, waiting: Sequence[int] = (), noise: Array | None = None
+        self, places: Sequence[int], losses: Array, *, waiting: Sequence[int] = (), doubt: Array | None = None
     ) -> Opinion:
         """What is believed after losses ``(n,)`` of candidates (infinite for failures), and some under way.
 
-        ``noise`` multiplies the variance of each evaluation. Of very many observations the best and a sample of the
-        rest are used.
+        ``doubt`` ``(n,)`` is the variance of each evaluation beside its noise. Of very many observations the best and a
+        sample of the rest are used.
         """
-        noise = np.ones(len(places)) if noise is None else noise
+        doubt = np.zeros(len(places)) if doubt is None else doubt
         scores = normal_scores(losses) if len(places) else np.zeros(0)
         used = chosen(scores)
-        self._take([(places[i], float(noise[i])) for i in used])
+        self._take([(places[i], float(doubt[i])) for i in used])
         assert self._belief is not None
-        for place in waiting:
-            self._belief.observe(place)
+        self._belief.observe(waiting)
         opinion = self._belief.opinion(np.concatenate([scores[used], np.full(len(waiting), np.nan)]))
         for _ in waiting:
             self._belief.forget()
@@ -97,9 +96,9 @@ class Field:
         while len(self._taken) > same:
             self._taken.pop()
             self._belief.forget()
-        for place, noise in wanted[same:]:
-            self._belief.observe(place, noise)
-            self._taken.append((place, noise))
+        new = wanted[same:]
+        self._belief.observe([place for place, _ in new], [doubt for _, doubt in new])
+        self._taken += new
 
 
 def chosen(scores: Array) -> list[int]:

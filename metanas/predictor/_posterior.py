@@ -49,22 +49,49 @@ class Posterior:
         self._rows = np.empty((16, len(mean)), dtype=np.float32)
         self._factor = np.zeros((16, 16))
 
-    def add(self, index: int, products: Sequence[Array], noise: float = 1.0) -> None:
-        """Observe a candidate; ``products`` are the kernel's, of all candidates with it, ``(N, 1)`` each."""
+    def add(self, index: int, products: Sequence[Array], doubt: float = 0.0) -> None:
+        """Observe a candidate, ``doubt`` beside the noise; ``products`` are the kernel's, of all with it, ``(N, 1)`` each."""
         n = len(self.indices)
-        if n == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-            self._factor = np.pad(self._factor, ((0, n), (0, n)))
+        self._reserve(n + 1)
         covariance = self.kernel(self.theta, products)[:, 0].astype(np.float32)
         covariance[index] += np.float32(self.own)
         known = self._rows[:n, index].astype(np.float64)
-        pivot = math.sqrt(max(float(covariance[index]) + self.noise * noise + JITTER - float(known @ known), JITTER))
+        pivot = math.sqrt(max(float(covariance[index]) + self.noise + doubt + JITTER - float(known @ known), JITTER))
         row = (covariance - known.astype(np.float32) @ self._rows[:n]) / np.float32(pivot)
         self._rows[n] = row
         self._factor[n, :n] = known
         self._factor[n, n] = pivot
         self.variance -= row.astype(np.float64) ** 2
         self.indices.append(index)
+
+    def add_many(self, indices: Sequence[int], products: Sequence[Array], doubts: Sequence[float]) -> None:
+        """The same for many at once, ``products`` ``(N, k)`` each: a block of rows of the factor."""
+        n, k = len(self.indices), len(indices)
+        self._reserve(n + k)
+        block = np.ascontiguousarray(self.kernel(self.theta, products).T, dtype=np.float32)
+        block[np.arange(k), indices] += np.float32(self.own)
+        known = self._rows[:n, indices].T
+        inner = block[:, indices].astype(np.float64) - known.astype(np.float64) @ known.T.astype(np.float64)
+        inner[np.diag_indices(k)] += self.noise + JITTER + np.asarray(doubts)
+        try:
+            factor = np.linalg.cholesky((inner + inner.T) / 2)
+        except np.linalg.LinAlgError:
+            # Nearly equal networks in single precision: one by one, where each pivot is kept from zero.
+            for j, index in enumerate(indices):
+                self.add(index, [p[:, j : j + 1] for p in products], doubts[j])
+            return
+        rows = solve_triangular(factor.astype(np.float32), block - known @ self._rows[:n], lower=True, overwrite_b=True)
+        self._rows[n : n + k] = rows
+        self._factor[n : n + k, :n] = known
+        self._factor[n : n + k, n : n + k] = factor
+        self.variance -= np.einsum("kn,kn->n", rows, rows)
+        self.indices += [int(index) for index in indices]
+
+    def _reserve(self, count: int) -> None:
+        while count > len(self._rows):
+            n = len(self._rows)
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+            self._factor = np.pad(self._factor, ((0, n), (0, n)))
 
     def pop(self) -> None:
         """Undo the last :meth:`add`."""

@@ -59,6 +59,8 @@ class Source:
     """On both encodings side by side; None when results are few."""
     blocks: tuple[Array, Array] = field(repr=False)
     """Encodings of ``rows``; not saved."""
+    _known: list[tuple[Array, Array]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The first block of the last large call, and the scores."""
 
     @classmethod
     def fit(cls, task: TaskData, blocks: Sequence[Array], *, trees: int) -> Source:
@@ -87,6 +89,15 @@ class Source:
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
         """Scores of networks ``(n,)`` from their encodings: standard normal over the task's own networks, high is good."""
+        # A table's networks are scored for one target after the other.
+        if self._known and self._known[0][0] is blocks[0]:
+            return self._known[0][1]
+        scores = self._scores(blocks)
+        if len(blocks[0]) > _CHUNK:
+            self._known[:] = [(blocks[0], scores)]
+        return scores
+
+    def _scores(self, blocks: Sequence[Array]) -> Array:
         smooth = np.concatenate(
             [
                 KERNEL(self.theta, KERNEL.products([b[i : i + _CHUNK] for b in blocks], self.blocks)) @ self.weights

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from metanas._version import __version__
 from metanas.encoding import NetworkEncoder, StructureEncoder
 from metanas.errors import MetanasError
 from metanas.predictor._parts import PLAIN, TRANSFER
-from metanas.predictor._predictor import Predictor
+from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import KERNEL, MOST, Source
 from metanas.predictor._space_model import SpaceModel
 from metanas.predictor._trees import Trees
@@ -79,9 +79,25 @@ def load_predictor(folder: Path) -> Predictor:
         If there is none, or it is damaged, or a newer metanas wrote it.
 
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    name, models = _opened(folder, lambda space: True)
+    return Predictor(name=name, models=models)
 
+
+def load_model(folder: Path, space: SearchSpace) -> SpaceModel | None:
+    """What the predictor in a folder knows of one space; None for nothing. Quicker than all of it; see :func:`load_predictor`."""
+    _, models = _opened(folder, lambda other: same_space(other, space))
+    return next((model for model in models if model.sources), None)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Name, version and card of the predictor in a folder; see :func:`load_predictor`."""
+    card = _read(folder)
+    if not isinstance(card.get("card"), list) or not all(isinstance(card.get(key), str) for key in ("name", "metanas")):
+        raise _damaged(folder, "predictor.json has no card")
+    return {key: card[key] for key in ("name", "metanas", "card")}
+
+
+def _read(folder: Path) -> dict[str, Any]:
     where = str(folder)
     for name in (CARD, ARRAYS):
         if not (folder / name).is_file():
@@ -90,23 +106,43 @@ def load_predictor(folder: Path) -> Predictor:
             raise MetanasError(f"a predictor's files have at most {_MOST_BYTES:,} bytes", found=name, where=where)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if not isinstance(card, dict) or not isinstance(card.get("format"), int):
-            raise ValueError("predictor.json has no format")
-        if card["format"] > FORMAT:
-            raise MetanasError(
-                "a predictor is opened by the version of metanas that wrote it, or a newer one",
-                found=f"format {card['format']}, of metanas {card.get('metanas')}", remedy="update metanas", where=where,
-            )  # fmt: skip
+    except (ValueError, RecursionError, OSError) as error:
+        raise _damaged(folder, error) from error
+    if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+        raise _damaged(folder, "predictor.json has no format")
+    if card["format"] > FORMAT:
+        raise MetanasError(
+            "a predictor is opened by the version of metanas that wrote it, or a newer one",
+            found=f"format {card['format']}, of metanas {card.get('metanas')}", remedy="update metanas", where=where,
+        )  # fmt: skip
+    return card
+
+
+def _opened(folder: Path, wanted: Callable[[SearchSpace], bool]) -> tuple[str, tuple[SpaceModel, ...]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    card = _read(folder)
+    try:
         arrays = load_file(folder / ARRAYS)
-        models = tuple(_model(settings, _part(arrays, f"{k}.")) for k, settings in enumerate(card["spaces"]))
-        return Predictor(name=str(card["name"]), models=models)
+        models = []
+        for number, settings in enumerate(card["spaces"]):
+            space = parse_space_text(_text(settings["text"]))
+            if wanted(space):
+                models.append(_model(space, settings, _part(arrays, f"{number}.")))
+        return _text(card["name"]), tuple(models)
     except (
         KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, OSError, SafetensorError,
     ) as error:  # fmt: skip
-        raise MetanasError(
-            "a predictor's files belong together and are whole", found=f"{type(error).__name__}: {error}"[:300],
-            remedy="fit it again: metanas predictor fit", where=where,
-        ) from error  # fmt: skip
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: object) -> MetanasError:
+    said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    return MetanasError(
+        "a predictor's files belong together and are whole", found=str(said)[:300], where=str(folder),
+        remedy="fit it again: metanas predictor fit",
+    )  # fmt: skip
 
 
 def _settings(model: SpaceModel) -> dict[str, Any]:
@@ -141,7 +177,7 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
     }  # fmt: skip
     for number, source in enumerate(model.sources):
         parts = {
-            "rows": source.rows.astype(np.int32),
+            "rows": source.rows.astype(np.int16 if source.rows.max(initial=0) < 2**15 else np.int32),
             "losses": source.losses,
             "weights": source.weights,
             "theta": source.theta,
@@ -151,8 +187,7 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
     return arrays
 
 
-def _model(settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
-    space = parse_space_text(_text(settings["text"]))
+def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
     vocabulary = tuple(_text(name) for name in settings["vocabulary"])
     structure = StructureEncoder(space, vocabulary)
     encoder = NetworkEncoder(

@@ -4,6 +4,7 @@ The only package that imports Optuna.
 """
 
 from metanas.study._create import create_run, resolved
+from metanas.study._experience import task_of_run
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder, environment, write_atomically
 from metanas.study._keys import Keys, named_settings
@@ -61,6 +62,7 @@ __all__ = [
     "table_keys",
     "takes_facts",
     "takes_sources",
+    "task_of_run",
     "with_storage",
     "write_atomically",
 ]

@@ -62,6 +62,7 @@ def resolved(planned: Plan) -> dict[str, Any]:
         objective.setdefault(direction, []).append(name)
     search = {
         "strategy": {run.strategy: dict(run.strategy_options)} if run.strategy_options else run.strategy,
+        "predictor": None if run.predictor is None else _predictor(run.predictor, run.base),
         "trials": run.trials, "time": run.time, "gpu_hours": run.gpu_hours, "target": run.target, "seed": run.seed, "retries": run.retries,
         "max_memory": run.max_memory,
     }  # fmt: skip
@@ -82,6 +83,11 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "storage": "default" if run.storage is None else without_password(run.storage),
         "evaluator": _evaluator(run),
     }
+
+
+def _predictor(name: str, base: Path) -> str:
+    """A path is made absolute, a name stays."""
+    return _absolute_path(name, base) if "/" in name or (base / name / "predictor.json").is_file() else name
 
 
 def _evaluator(run: RunFile) -> str | dict[str, Any]:

@@ -290,11 +290,11 @@ class Search:
             self.engine.cancel(job_id)
 
     def train_best(self) -> Result | None:
-        """Train the best architecture on training and validation data, test it once, and keep it.
+        """Train the architecture that the strategy recommends on training and validation data, test it once, and keep it.
 
         None when no trial has a value, or on interruption. What is there already is not done again.
         """
-        best = self.best()
+        best = self.proposer.recommended() or self.best()
         if best is None:
             return None
         return train_final(

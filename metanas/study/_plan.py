@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,12 @@ from metanas.controller import ENUMERABLE
 from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
+from metanas.predictor import SpaceModel, model_for
 from metanas.space import SearchSpace, did_you_mean, load_space
 from metanas.study._gate import Gate
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
-from metanas.study._strategies import STRATEGIES, make_sampler
+from metanas.study._strategies import STRATEGIES, make_sampler, takes_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Plan:
     objectives: tuple[Objective, ...]
     gate: Gate
     """What may be proposed."""
+    model: SpaceModel | None = None
+    """What the predictor knows of the space."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -57,7 +61,9 @@ class Plan:
         dataset, splits, preparation = self.dataset, self.splits, self.preparation
         if dataset is None or splits is None or preparation is None:
             assert self.gate.table is not None
-            return {"name": self.gate.table.name, "fingerprint": self.fingerprint}
+            facts = dict(self.gate.table.facts)
+            return {"name": self.gate.table.name, "fingerprint": self.fingerprint, "facts": facts}
+        samples = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)}
         return {
             "name": dataset.name,
             "kind": dataset.kind,
@@ -65,9 +71,14 @@ class Plan:
             "outputs": dataset.n_outputs,
             "shape": list(preparation.input_shape),
             "vocabulary": list(preparation.vocabulary),
-            "samples": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "samples": samples,
             "fingerprint": dataset.fingerprint,
-        }
+            # By the names that tables of benchmarks use, so that data sets can be compared.
+            "facts": {
+                "samples": sum(samples.values()), "classes": dataset.n_outputs,
+                "features": math.prod(preparation.input_shape),
+            },
+        }  # fmt: skip
 
 
 def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
@@ -83,8 +94,9 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     space = load_space(
         run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
     )
+    model = _model(run, space)
     if isinstance(run.evaluator, dict) and "table" in run.evaluator:
-        return _plan_table(run, space)
+        return _plan_table(run, space, model)
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:
         raise MetanasError(
@@ -122,10 +134,18 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         make_pruner(run.stop, run.stop_options, run.rungs)
     return Plan(
         run=run, space=space, dataset=dataset, splits=splits, preparation=preparation, objectives=objectives, gate=gate,
+        model=model,
     )  # fmt: skip
 
 
-def _plan_table(run: RunFile, space: SearchSpace) -> Plan:
+def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
+    """What the run's predictor knows of the space."""
+    if not takes_model(run.strategy) or run.predictor == "none":
+        return None
+    return model_for(space, run.predictor, base=run.base)
+
+
+def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> Plan:
     """A search whose evaluations are looked up."""
     assert isinstance(run.evaluator, dict)
     spec = run.evaluator["table"]
@@ -160,7 +180,11 @@ def _plan_table(run: RunFile, space: SearchSpace) -> Plan:
             remedy="name their column as 'cost', or use another engine",
         )  # fmt: skip
     gate = Gate(space, (1,), 1, samples=1, table=table)
-    return Plan(run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate)
+    # What it learned from this very table would be no prediction.
+    model = None if model is None else model.without(table.name)
+    return Plan(
+        run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate, model=model
+    )
 
 
 def _an(kind: str) -> str:

@@ -14,9 +14,9 @@ from metanas._rng import derive_seed, generator
 from metanas.controller import Observation, Strategy
 from metanas.space import Rows
 from metanas.study._gate import Gate
-from metanas.study._strategies import STRATEGIES, make_sampler
+from metanas.study._strategies import STRATEGIES, make_sampler, make_strategy
 from metanas.study._trials import Trials
-from metanas.trial import TrialRecord
+from metanas.trial import Status, TrialRecord, best_trial
 
 Row = npt.NDArray[np.int64]
 
@@ -31,12 +31,25 @@ class Proposer(ABC):
     def next(self) -> TrialRecord | None:
         """A new trial, running; None when nothing new can be found.
 
-        A trial of a network that is known already has ``duplicate_of`` set, and is not to be evaluated.
+        A trial of a network that is known already has ``duplicate_of`` set, and is not to be evaluated; unless it is to
+        be trained again, with another seed.
         """
 
+    def recommended(self) -> TrialRecord | None:
+        """The trial whose network should be handed out; None to leave it to the values."""
+        return None
 
-def make_proposer(name: str, options: Mapping[str, Any], trials: Trials, gate: Gate, *, seed: int) -> Proposer:
-    """The proposer of a strategy's name.
+
+def make_proposer(
+    name: str,
+    options: Mapping[str, Any],
+    trials: Trials,
+    gate: Gate,
+    *,
+    seed: int,
+    knowledge: Mapping[str, Any] | None = None,
+) -> Proposer:
+    """The proposer of a strategy's name; ``knowledge`` is given to a strategy that transfers.
 
     Raises
     ------
@@ -45,7 +58,7 @@ def make_proposer(name: str, options: Mapping[str, Any], trials: Trials, gate: G
 
     """
     if name in STRATEGIES:
-        return _StrategyProposer(STRATEGIES[name](**options), trials, gate, seed)
+        return _StrategyProposer(make_strategy(name, {**options, **(knowledge or {})}), trials, gate, seed)
     # A sampler's own state is not kept; after a resume it draws from another stream.
     sampler = make_sampler(name, options, trials.space, derive_seed(seed, "sampler", len(trials.records)) % 2**32)
     return _SamplerProposer(sampler, name, trials, gate)
@@ -81,12 +94,18 @@ class Observations(Sequence[Observation]):
             place = self._places[record.number] = len(self._observations)
             self._observations.append(Observation(number=record.number, row=row, losses=None, pending=True))
         known = self._observations[place]
-        if record.status is None or not known.pending:
+        if not known.pending:
+            return
+        curve = {epoch: self._signs[0] * value for epoch, value in record.curve.items()}
+        if record.status is None:
+            self._observations[place] = replace(known, curve=curve)
             return
         losses = None
         if record.values is not None:
             losses = tuple(sign * value for sign, value in zip(self._signs, record.values, strict=True))
-        self._observations[place] = replace(known, losses=losses, pending=False)
+        self._observations[place] = replace(
+            known, losses=losses, pending=False, curve=curve, stopped=record.status is Status.PRUNED
+        )
 
 
 class _StrategyProposer(Proposer):
@@ -104,6 +123,16 @@ class _StrategyProposer(Proposer):
             return None
         canonical_id = self.gate.canonical_id(proposal.row)
         return self.trials.create(proposal.row, origin=proposal.origin, canonical_id=canonical_id)
+
+    def recommended(self) -> TrialRecord | None:
+        if len(self.trials.objectives) > 1:
+            return None
+        row = self.strategy.recommend(self.trials.space, self._observations)
+        if row is None:
+            return None
+        canonical_id = self.gate.canonical_id(row)
+        same = [record for record in self.trials.records.values() if record.canonical_id == canonical_id]
+        return best_trial(same, [direction for _, direction in self.trials.objectives])
 
 
 class _New:

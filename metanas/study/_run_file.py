@@ -43,6 +43,9 @@ class RunFile:
     """Name of the strategy."""
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     """Its settings."""
+    predictor: str | None = None
+    """Name or path of the predictor that the strategy starts from; ``none`` for none; None for the one that comes with
+    metanas, where it knows the space."""
     trials: int | None = None
     """Architectures to evaluate; None for no bound."""
     time: float | None = None

@@ -26,7 +26,7 @@ from metanas.study._override import override
 from metanas.study._quantities import hours, seconds, size
 from metanas.study._run_file import DEFAULT_EPOCHS, DEFAULT_RETRIES, DEFAULT_STRATEGY, DEFAULT_TRIALS, RunFile
 from metanas.study._stopping import stopping_problem
-from metanas.study._strategies import strategy_problem
+from metanas.study._strategies import strategy_problem, takes_model
 from metanas.study._table_keys import table_keys
 from metanas.study._url import STORAGE_REMEDY, STORAGE_RULE, storage_problem
 from metanas.study._worker_keys import worker_keys
@@ -34,7 +34,7 @@ from metanas.study._worker_keys import worker_keys
 _TOP = (
     "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
 )  # fmt: skip
-_SEARCH = ("strategy", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
+_SEARCH = ("strategy", "predictor", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
 
 
 def read_run_file(path: Path, *, sets: Sequence[str] = ()) -> RunFile:
@@ -101,6 +101,7 @@ class _Reader(Keys):
             constraints=tuple(self._constraints(root)),
             strategy=strategy,
             strategy_options=options,
+            predictor=self._predictor(search, strategy),
             trials=int(trials) if trials is not None else (None if bounded else DEFAULT_TRIALS),
             time=time,
             gpu_hours=gpu_hours,
@@ -154,7 +155,7 @@ class _Reader(Keys):
     def _strategy(self, search: MapNode) -> tuple[str, dict[str, Any]]:
         node = search.entries.get("strategy")
         if node is None:
-            return DEFAULT_STRATEGY, {}
+            return ("meta" if "predictor" in search.entries else DEFAULT_STRATEGY), {}
         named = named_settings(node)
         if named is None:
             self.problems.add(
@@ -166,6 +167,15 @@ class _Reader(Keys):
                 node.mark, "$.search.strategy", problem.rule, found=problem.found or "", remedy=problem.remedy
             )
         return named
+
+    def _predictor(self, search: MapNode, strategy: str) -> str | None:
+        name = self.text(search, "$.search", "predictor", "")
+        if name not in ("", "none") and not takes_model(strategy):
+            self.problems.add(
+                search.entries["predictor"].mark, "$.search.predictor", "a predictor is for the strategy meta",
+                found=strategy, remedy="write 'strategy: meta', or leave the predictor out",
+            )  # fmt: skip
+        return name or None
 
     def _training(self, root: MapNode) -> tuple[dict[str, Any], tuple[int, ...]]:
         known = [option.name for option in RECIPE_OPTIONS]

@@ -25,6 +25,7 @@ from metanas.study._proposer import make_proposer
 from metanas.study._run_file import RunFile
 from metanas.study._run_reader import read_run_file
 from metanas.study._storage import disk_errors, open_storage
+from metanas.study._strategies import takes_model
 from metanas.study._trials import Trials, open_study
 from metanas.trial import Result
 from metanas.worker import Slot, make_engine, plan_slots
@@ -75,7 +76,9 @@ def run_session(
             _same_search(opened, study_id, planned)
             # Read only now, when nobody else writes any more.
             trials = Trials(opened, name, planned.space, planned.objectives)
-            proposer = make_proposer(run.strategy, run.strategy_options, trials, planned.gate, seed=run.seed)
+            proposer = make_proposer(
+                run.strategy, run.strategy_options, trials, planned.gate, seed=run.seed, knowledge=_knowledge(planned)
+            )
             if sets:  # not before all of it was accepted
                 write_atomically(
                     folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
@@ -102,6 +105,13 @@ def run_session(
             finally:
                 engine.close(kill=not finished)
     return outcome
+
+
+def _knowledge(planned: Plan) -> dict[str, Any]:
+    """What a strategy that transfers is told beside its settings."""
+    if not takes_model(planned.run.strategy):
+        return {}
+    return {"model": planned.model, "facts": planned.data_info["facts"], "single": planned.gate.table is None}
 
 
 def _outcome(search: Search, *, trains: bool) -> Outcome:

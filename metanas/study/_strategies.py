@@ -43,7 +43,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "source_gp": SourceProcess,
     "rgpe": RankingWeightedEnsemble,
 }
-_NOT_SETTINGS = ("sources", "facts", "model")
+_NOT_SETTINGS = ("sources", "facts", "model", "single")
 """Fields of strategies that are no settings: what is known of other data sets and of this one."""
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
@@ -117,6 +117,11 @@ def takes_sources(name: str) -> bool:
 def takes_facts(name: str) -> bool:
     """Whether a strategy wants to know facts of the data set."""
     return name in STRATEGIES and any(each.name == "facts" for each in _fields(name))
+
+
+def takes_model(name: str) -> bool:
+    """Whether a strategy goes on from what a predictor has learned."""
+    return name in STRATEGIES and any(each.name == "model" for each in _fields(name))
 
 
 def settings_of(name: str) -> list[dataclasses.Field[Any]]:

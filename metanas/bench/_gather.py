@@ -1,0 +1,58 @@
+"""Tasks that a predictor learns from: runs, tables of benchmarks, and the tables of bench files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metanas._rng import generator
+from metanas.bench._play import load_task
+from metanas.bench._read import read_bench_file
+from metanas.bench._spec import TaskSpec
+from metanas.errors import MetanasError
+from metanas.space import did_you_mean
+from metanas.study import task_of_run
+from metanas.tables import BENCHMARKS, TaskData
+
+
+def gather(origins: Sequence[str], *, known: int | None, seed: int = 0) -> list[TaskData]:
+    """The tasks behind names as ``--from`` has them, each once.
+
+    A benchmark, one of its data sets (``nasbench201/cifar10``), a bench file (its tasks), or a run folder. Of tables
+    ``known`` random architectures are taken, or all for None.
+
+    Raises
+    ------
+    MetanasError
+        If one is none of these, or cannot be read.
+
+    """
+    tasks: dict[str, TaskData] = {}
+    for origin in origins:
+        for spec in _specs(origin):
+            table = load_task(spec)
+            tasks[table.name] = table.task(known, generator(seed, "source", spec.name), single=False)
+        if not _specs(origin):
+            task = task_of_run(Path(origin))
+            tasks[task.name] = task
+    return list(tasks.values())
+
+
+def _specs(origin: str) -> list[TaskSpec]:
+    """The tables of an origin; none for a run folder."""
+    name, _, dataset = origin.partition("/")
+    if name in BENCHMARKS and not Path(origin).exists():
+        known = BENCHMARKS[name].datasets
+        if dataset and dataset not in known:
+            raise MetanasError(
+                f"{name} has no data set {dataset!r}", remedy=did_you_mean(dataset, known), where="--from"
+            )
+        return [TaskSpec(benchmark=name, dataset=each) for each in ([dataset] if dataset else known)]
+    if Path(origin).suffix in (".yaml", ".yml"):
+        return list(read_bench_file(Path(origin)).tasks)
+    if not Path(origin).exists():
+        raise MetanasError(
+            "a predictor learns from benchmarks, bench files and run folders", found=repr(origin), where="--from",
+            remedy=did_you_mean(origin, BENCHMARKS),
+        )  # fmt: skip
+    return []

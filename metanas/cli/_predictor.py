@@ -1,0 +1,159 @@
+"""``metanas predictor``: fit, evaluate, update, show, list."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from metanas.predictor import Judgement, Predictor
+
+_FROM = click.option(
+    "--from", "origins", multiple=True, required=True, metavar="ORIGIN",
+    help="A run folder, a benchmark such as nasbench201 or nasbench201/cifar10, or a bench file, for its tables. Repeatable.",
+)  # fmt: skip
+_KNOWN = click.option(
+    "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
+)
+_TREES = click.option(
+    "--trees", type=click.IntRange(0, 1000), default=60, show_default=True,
+    help="Trees a task beside its Gaussian process: more rank a little better and take more space.",
+)  # fmt: skip
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+@click.group()
+def predictor() -> None:
+    """Learn from earlier searches and tables which networks are promising, for 'metanas search --predictor NAME'.
+
+    NAME is a name, kept under the user's data folder, or a path with a '/'.
+    """
+
+
+@predictor.command()
+@_FROM
+@click.option("-o", "--output", "name", required=True, metavar="NAME", help="The predictor to make.")
+@_KNOWN
+@_TREES
+def fit(origins: tuple[str, ...], name: str, known: str, trees: int) -> None:
+    """Learn a predictor from tasks."""
+    from metanas.bench import gather
+    from metanas.predictor import Predictor, place_for, save_predictor
+
+    folder = place_for(name, base=Path.cwd())
+    made = Predictor.fit(folder.name, gather(origins, known=_count(known)), trees=trees)
+    save_predictor(made, folder)
+    _say(made, folder)
+
+
+@predictor.command()
+@click.argument("name")
+@_FROM
+@_KNOWN
+@_TREES
+def update(name: str, origins: tuple[str, ...], known: str, trees: int) -> None:
+    """Fold finished searches or tables into the predictor NAME; a task that it knows already takes its place."""
+    from metanas.bench import gather
+    from metanas.predictor import find_predictor, load_predictor, place_for, save_predictor, shipped_folder
+
+    found = find_predictor(name, base=Path.cwd())
+    updated = load_predictor(found).updated(gather(origins, known=_count(known)), trees=trees)
+    # What is installed stays as it is; a copy with the same name goes before it.
+    folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
+    save_predictor(updated, folder)
+    _say(updated, folder)
+
+
+@predictor.command()
+@_FROM
+@_KNOWN
+@_TREES
+@click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
+@_JSON
+def evaluate(origins: tuple[str, ...], known: str, trees: int, seeds: int, as_json: bool) -> None:
+    """Leave each task out in turn: how well the others rank its networks, and what their intervals cover.
+
+    Regret of searches is what 'metanas bench' measures, with the strategy meta.
+    """
+    from metanas.bench import gather
+    from metanas.predictor import judge_tasks
+
+    targets = gather(origins, known=None)
+    found: list[Judgement] = []
+    for seed in range(seeds):
+        sources = gather(origins, known=_count(known), seed=seed)
+        found += judge_tasks(sources, targets, seed=seed, trees=trees)
+    click.echo(json.dumps([each.to_json() for each in found], indent=2) if as_json else _table(found))
+
+
+@predictor.command()
+@click.argument("name")
+@_JSON
+def show(name: str, as_json: bool) -> None:
+    """Print the card of the predictor NAME: what it learned from, how well it ranks, when it abstains."""
+    from metanas.predictor import find_predictor, read_card
+
+    card = read_card(find_predictor(name, base=Path.cwd()))
+    click.echo(json.dumps(card, indent=2) if as_json else "\n".join(_card(card)))
+
+
+@predictor.command("list")
+def list_() -> None:
+    """List the predictors that have a name."""
+    from metanas.predictor import find_predictor, predictor_names, read_card
+
+    for name in predictor_names():
+        folder = find_predictor(name, base=Path.cwd())
+        spaces = ", ".join(entry["space"] for entry in read_card(folder)["card"])
+        click.echo(f"{name:16} {spaces:40} {folder}")
+
+
+def _count(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < 2:
+        raise click.UsageError("--known is a whole number from 2, or all")
+    return int(text)
+
+
+def _say(made: Predictor, folder: Path) -> None:
+    for model in made.models:
+        click.echo(f"{model.space.name}: {len(model.sources)} tasks")
+    click.echo(f"Predictor: {folder}")
+
+
+def _card(card: dict[str, Any]) -> list[str]:
+    lines = [f"{card['name']}, written by metanas {card['metanas']}"]
+    for entry in card["card"]:
+        lines += ["", f"space {entry['space']}, {entry['decisions']} decisions"]
+        ranks = entry.get("rank_correlation", {})
+        lines.append(f"  {'task':36}{'results':>8}   Kendall's tau, left out, after 0, 10, 20, 50, 100 of its results")
+        for task in entry["tasks"]:
+            taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
+            lines.append(f"  {task['name']:36}{task['results']:8,}   {taus or 'needs another task to be judged'}")
+        if "covered_80" in entry:
+            lines.append(f"  80 % intervals cover {100 * entry['covered_80']:.0f} % of left-out results")
+    lines += ["", "It abstains from every other space, where the search goes on without it."]
+    return lines
+
+
+def _table(found: Sequence[Judgement]) -> str:
+    import numpy as np
+
+    lines = [f"{'task':36}{'known':>6}{'tau':>8}{'alone':>8}   share covered by 50, 80, 95 % intervals"]
+    tasks = list(dict.fromkeys(each.task for each in found))
+    for task in [*tasks, "mean"]:
+        for n in sorted({each.results for each in found}):
+            these = [each for each in found if each.results == n and task in (each.task, "mean")]
+            if not these:
+                continue
+            levels = these[0].covered
+            covered = "  ".join(f"{np.mean([each.covered[level] for each in these]):.2f}" for level in levels)
+            tau, alone = np.mean([each.tau for each in these]), np.mean([each.plain_tau for each in these])
+            lines.append(f"{task:36}{n:6}{tau:8.3f}{alone if n else float('nan'):8.3f}   {covered}")
+    return "\n".join(lines)

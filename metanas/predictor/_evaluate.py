@@ -1,0 +1,100 @@
+"""How well a predictor does on tasks that it does not know: each of some tasks left out in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from metanas._rng import generator
+from metanas.predictor._field import Encodings, Field
+from metanas.predictor._judge import deviations, rank_correlation
+from metanas.predictor._predictor import same_space
+from metanas.predictor._source import Source
+from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
+from metanas.tables import TaskData
+
+Array = npt.NDArray[Any]
+
+RESULTS = (0, 10, 20, 50, 100)
+"""Results of the left-out task that are known."""
+LEVELS = (0.5, 0.8, 0.95)
+"""Intervals whose coverage is counted."""
+_JUDGED = 1_000
+"""Networks of the left-out task that are judged, none of which is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Of one left-out task, in one draw."""
+
+    task: str
+    """Name of the task."""
+    seed: int
+    """Of the draw."""
+    results: int
+    """Results of the task that were known."""
+    tau: float
+    """Kendall's rank correlation on networks that were not."""
+    plain_tau: float
+    """The same of the model without sources."""
+    covered: Mapping[str, float]
+    """Share of those networks whose loss lies in the 50, 80 and 95 % interval; empty with fewer than 5 results."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "task": self.task, "seed": self.seed, "results": self.results, "tau": self.tau, "plain_tau": self.plain_tau,
+            "covered": dict(self.covered),
+        }  # fmt: skip
+
+
+def judge_tasks(
+    known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0, trees: int = TREES
+) -> Iterator[Judgement]:
+    """Each target under a model of what is ``known`` of the other tasks of its space.
+
+    ``known`` are the sources' results, ``targets`` all results of the same tasks; a target is matched by its name, and
+    never a source of its own.
+    """
+    sources: dict[str, Source] = {}
+    for task in known:
+        if task.says_something:
+            sources[task.name] = Source.fit(task, encoder_of(task.space)(task.rows), trees=trees)
+    for target in targets:
+        encoder = encoder_of(target.space)
+        others = [
+            sources[task.name]
+            for task in known
+            if task.name in sources and task.name != target.name and same_space(task.space, target.space)
+        ]
+        yield from _judged(SpaceModel.learn(encoder, others), target, seed)
+
+
+def _judged(model: SpaceModel, target: TaskData, seed: int) -> Iterator[Judgement]:
+    losses = target.mean_losses
+    rng = generator(seed, "judged", target.name)
+    places = rng.permutation(np.flatnonzero(np.isfinite(losses)))[: _JUDGED + max(RESULTS)]
+    rows, losses = target.rows[places], losses[places]
+    held = min(max(RESULTS), len(rows) // 2)
+    fields = [
+        Field(each, target.facts, rows, *Encodings(each)(rows))
+        for each in (model, SpaceModel.untrained(model.space, model.encoder))
+    ]
+    for n in RESULTS:
+        if n > held:
+            continue
+        opinion, plain = (field.opinion(list(range(n)), losses[:n]) for field in fields)
+        covered: dict[str, float] = {}
+        if n >= 5:
+            unseen = replace(opinion, mean=opinion.mean[held:], std=opinion.std[held:])
+            off = deviations(unseen, losses[:n], losses[held:])
+            covered = {f"{level:g}": float((off <= ndtri(0.5 + level / 2)).mean()) for level in LEVELS}
+        yield Judgement(
+            task=target.name, seed=seed, results=n, tau=rank_correlation(opinion.mean[held:], losses[held:]),
+            plain_tau=rank_correlation(plain.mean[held:], losses[held:]) if n else 0.0, covered=covered,
+        )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Where predictors lie, by name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from metanas.errors import MetanasError
+from metanas.predictor._space_model import SpaceModel
+from metanas.predictor._store import CARD, load_model, read_card
+from metanas.space import SearchSpace, did_you_mean
+
+SHIPPED = "benchmarks"
+"""Name of the predictor that comes with metanas: learned from tables of benchmarks."""
+_NAME = re.compile(r"[\w-]{1,80}")
+
+
+def own_folder() -> Path:
+    """Where predictors of the user's lie that are named without a path."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "metanas" / "predictors"
+
+
+def shipped_folder() -> Path:
+    """Where those lie that come with metanas."""
+    return Path(__file__).parent / "shipped"
+
+
+def predictor_names() -> list[str]:
+    """Names of the predictors that are there without a path."""
+    folders = [folder for folder in (own_folder(), shipped_folder()) if folder.is_dir()]
+    return sorted({path.name for folder in folders for path in folder.iterdir() if (path / CARD).is_file()})
+
+
+def place_for(name: str, *, base: Path) -> Path:
+    """Where a predictor is written that is to have this name: a path with a ``/`` as it is, from ``base``."""
+    if "/" in name or os.sep in name:
+        return base / Path(name).expanduser()
+    if not _NAME.fullmatch(name):
+        raise MetanasError("a predictor's name is letters, digits, _ and -, or a path with a /", found=repr(name))
+    return own_folder() / name
+
+
+def find_predictor(name: str, *, base: Path) -> Path:
+    """The folder of a predictor: a path, from ``base``; a name of the user's own; or one that comes with metanas.
+
+    Raises MetanasError if there is none.
+    """
+    tried = [base / Path(name).expanduser(), own_folder() / name, shipped_folder() / name]
+    found = next((path for path in tried if (path / CARD).is_file()), None)
+    if found is None:
+        raise MetanasError(
+            f"no predictor has the name {name!r}", remedy=did_you_mean(name, predictor_names()) or "see 'metanas predictor list'",
+            found=f"none at {tried[0]}",
+        )  # fmt: skip
+    return found
+
+
+def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel | None:
+    """What the predictor ``name`` knows of a space; for None, the one that comes with metanas, where it knows the space.
+
+    Raises
+    ------
+    MetanasError
+        If the named one cannot be read, or has learned nothing of the space: what it would say is a guess.
+
+    """
+    if name is None:
+        path = shipped_folder() / SHIPPED
+        return load_model(path, space) if (path / CARD).is_file() else None
+    folder = find_predictor(name, base=base)
+    model = load_model(folder, space)
+    if model is None:
+        known = ", ".join(str(entry.get("space")) for entry in read_card(folder)["card"]) or "no space"
+        raise MetanasError(
+            f"the predictor {name} abstains from spaces of which it knows no task", found=f"the space {space.name}",
+            remedy=f"fold in a search of this space with 'metanas predictor update', or leave it out; it knows {known}",
+        )  # fmt: skip
+    return model

@@ -1,0 +1,122 @@
+"""``metanas predictor``, and searches that start from one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+
+SPACE = """\
+space: kitchen
+language: 1
+input: table
+tabular: {a: {choice: [p, q, r, s]}, b: {choice: [1, 2, 3, 4, 5]}, c: {choice: [on, off]}}
+"""
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A space, tables of three data sets that differ a little, and a bench file that names them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "kitchen.yaml").write_text(SPACE)
+    rng = np.random.default_rng(0)
+    for name, tilt in (("x", 0.0), ("y", 0.2), ("z", 0.4)):
+        lines = ["a,b,c,acc"]
+        for i, a in enumerate("pqrs"):
+            for b in range(1, 6):
+                for k, c in enumerate(("on", "off")):
+                    value = 60 - 3 * i + (1 - 2 * tilt) * b - 2 * k + 0.1 * rng.standard_normal()
+                    lines.append(f"{a},{b},{c},{value:.3f}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    tables = [{"file": f"{name}.csv", "space": "kitchen.yaml", "maximize": "acc"} for name in "xy"]
+    (tmp_path / "tables.yaml").write_text(json.dumps({"bench": "b", "tasks": tables, "strategies": ["meta"]}))
+    return tmp_path
+
+
+def run_file(folder: Path, table: str, **search: Any) -> Path:
+    path = folder / "run.yaml"
+    settings = {
+        "name": "k", "space": "kitchen.yaml", "evaluator": {"table": {"file": f"{table}.csv", "metric": "acc"}},
+        "objective": {"maximize": "acc"}, "workers": {"engine": "inline"}, "search": {"trials": 8, **search},
+    }  # fmt: skip
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path, command: Command) -> None:
+    code, out, err = command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--trees", "4", "--known", "30")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "kitchen: 2 tasks"
+    code, out, err = command("predictor", "list")
+    assert any(line.split()[:2] == ["cook", "kitchen"] for line in out.splitlines())
+    code, out, err = command("predictor", "show", "cook")
+    assert code == 0
+    assert {"x", "y"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
+    assert "abstains from every other space" in out
+
+    code, out, err = command("search", run_file(kitchen, "z"), "--predictor", "cook", "--runs", "runs", "--json", "-q")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["best"]["decisions"]["a"] == "p"
+    (run,) = (kitchen / "runs").iterdir()
+    assert "strategy: meta" in (run / "run.yaml").read_text()
+    assert "predictor: cook" in (run / "run.yaml").read_text()
+
+    code, out, err = command("predictor", "update", "cook", "--from", run, "--trees", "4")
+    assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
+    code, out, err = command("predictor", "update", "cook", "--from", run, "--trees", "4")
+    assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
+    card = json.loads(command("predictor", "show", "cook", "--json")[1])
+    assert card["card"][0]["tasks"][-1] == {"name": run.name, "results": 8, "facts": {}}
+
+
+def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
+    options = ("--from", "tables.yaml", "--trees", "0", "--known", "30", "--seeds", "1")
+    code, out, err = command("predictor", "evaluate", *options, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [(Path(each["task"]).stem, each["results"]) for each in found] == [
+        (name, n) for name in "xy" for n in (0, 10, 20)
+    ]
+    assert found[0]["tau"] > 0.6
+    assert set(found[1]["covered"]) == {"0.5", "0.8", "0.95"}
+    assert "mean" in command("predictor", "evaluate", *options)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("fit", "--from", "nowhere", "-o", "a"), "benchmarks, bench files and run folders"),
+        (("fit", "--from", "nasbench201/cifar11", "-o", "a"), "did you mean 'cifar10'"),
+        (("fit", "--from", "tables.yaml", "-o", "a b"), "a predictor's name"),
+        (("fit", "--from", "tables.yaml", "-o", "a", "--known", "some"), "--known"),
+        (("show", "nobody"), "no predictor has the name 'nobody'"),
+        (("update", "nobody", "--from", "tables.yaml"), "no predictor has the name"),
+    ],
+)
+def test_what_cannot_be_is_said(kitchen: Path, command: Command, arguments: tuple[str, ...], says: str) -> None:
+    code, _, err = command("predictor", *arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_a_predictor_abstains_from_other_spaces_and_is_for_meta_alone(kitchen: Path, command: Command) -> None:
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "./cook", "--trees", "0", "--known", "30")
+    assert (kitchen / "cook" / "predictor.json").is_file()
+    run = run_file(kitchen, "z")
+    (kitchen / "kitchen.yaml").write_text(SPACE.replace("[on, off]", "[on, off, never]"))
+    code, _, err = command("search", run, "--predictor", "./cook", "--runs", "runs", "-q")
+    assert code == 2
+    assert "abstains" in err
+    code, _, err = command("search", run, "--predictor", "none", "--runs", "runs", "-q")
+    assert code == 0, err
+    code, _, err = command("search", run, "--predictor", "./cook", "--set", "search.strategy=random", "-q")
+    assert code == 2
+    assert "for the strategy meta" in err
