@@ -10,7 +10,7 @@ from metanas.predictor._evaluate import Judgement, judge_tasks
 from metanas.predictor._field import MOST, Encodings, Field
 from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
 from metanas.predictor._parts import similarity_weights
-from metanas.predictor._places import find_predictor, model_for, place_for, predictor_names, shipped_folder
+from metanas.predictor._places import SHIPPED, find_predictor, model_for, place_for, predictor_names, shipped_folder
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
@@ -20,6 +20,7 @@ from metanas.predictor._warp import Warp, normal_scores
 __all__ = [
     "MOST",
     "NORMAL_80",
+    "SHIPPED",
     "TREES",
     "Belief",
     "Encodings",

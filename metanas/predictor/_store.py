@@ -58,7 +58,9 @@ def save_predictor(predictor: Predictor, folder: Path) -> None:
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, new / ARRAYS)
         (new / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        # For everyone to read, as folders that are not temporary are.
         new.chmod(0o755)
+        (new / ARRAYS).chmod(0o644)
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-")) / "old"
             os.replace(folder, old)
