@@ -38,6 +38,7 @@ from metanas.space import (
     parse_yaml,
     plain,
 )
+from metanas.testing.damage import SNIPPETS, places
 
 SECONDS = 1.0
 """Processor time of loading one file."""
@@ -88,32 +89,6 @@ WRAPS = [
     "depth",
     "first",
 ]
-BITS = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    "- ",
-    "\n",
-    "\t",
-    "'",
-    '"',
-    "&a ",
-    "*a",
-    "!x ",
-    "#",
-    "|",
-    ">",
-    "%",
-    "@",
-    "\x00",
-    "é",
-    "$",
-    "---\n",
-    "? ",
-    "<<: ",
-]
 
 
 def files() -> list[str]:
@@ -131,7 +106,7 @@ def damaged(texts: list[str], rng: random.Random) -> str:
     except LanguageError:
         return _cut(text, rng)
     for _ in range(rng.randint(1, 3)):
-        found = _places(tree)
+        found = places(tree)
         container, key = rng.choice(found)
         kind = rng.randrange(4)
         if kind == 0:
@@ -151,16 +126,9 @@ def _cut(text: str, rng: random.Random) -> str:
         start = rng.randint(0, len(text))
         end = start + rng.choice([0, 0, 1, 3, 6, 40])
         other = rng.randint(0, len(text))
-        piece = rng.choice([*BITS, text[other : other + rng.randint(1, 60)], "".join(rng.choices(BITS, k=8))])
+        piece = rng.choice([*SNIPPETS, text[other : other + rng.randint(1, 60)], "".join(rng.choices(SNIPPETS, k=8))])
         text = text[:start] + piece + text[end:]
     return text
-
-
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    items = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
-    )
-    return [place for key, inner in items for place in [(value, key), *_places(inner)]]
 
 
 class _Slow(BaseException):

@@ -131,18 +131,16 @@ def _through(made: Made, x: Multiset | None) -> Multiset | None:
     return x
 
 
-def _plain(label: str) -> Make:
+class Plain:
     """An op without decisions, as most are."""
 
-    def op(made: Made, x: Multiset | None) -> Multiset | None:
-        if x is None:
-            return None
-        labels = made.labels
-        labels.append(label)
-        made.ports.append((x,))
-        return ((len(labels) - 1, 1),)
+    __slots__ = ("label",)
 
-    return op
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def __call__(self, made: Made, x: Multiset | None) -> Multiset | None:
+        return None if x is None else made.instance(self.label, (x,))
 
 
 class Edge(NamedTuple):
@@ -152,6 +150,10 @@ class Edge(NamedTuple):
     """Of the decision; None for only one."""
     sources: Sequence[int]
     makes: Sequence[Make]
+
+
+_FastEdge = tuple["int | None", Sequence[int], Sequence["Make | str"]]
+"""An edge in which labels stand for ops without decisions."""
 
 
 class Dissolver:
@@ -205,7 +207,7 @@ class Dissolver:
         if template.name == "identity" and stride is None:
             return _through
         if not columns_read(template):
-            return _through if stride is not None and value_under(stride, ()) == 1 else _plain(label_of(template, ()))
+            return _through if stride is not None and value_under(stride, ()) == 1 else Plain(label_of(template, ()))
         label = OpLabel(template)
 
         def op(made: Made, x: Multiset | None) -> Multiset | None:
@@ -284,20 +286,27 @@ class Dissolver:
         nodes = [self._node(node) for node in template.nodes]
 
         def run(made: Made, states: list[Multiset | None]) -> Multiset | None:
-            row = made.row
+            row, labels, ports = made.row, made.labels, made.ports
             for edges, merge, op in nodes:
                 arriving = []
                 for column, sources, makes in edges:
                     index = 0 if column is None else row[column]
-                    make = makes[index]
-                    if make is not _cut:
-                        value = states[sources[index]]
-                        if make is not _through:
-                            value = make(made, value)
-                        if value is not None:
-                            arriving.append(value)
+                    make, value = makes[index], states[sources[index]]
+                    if value is None or make is _cut:
+                        continue
+                    if isinstance(make, str):  # the label of a plain op, made without a call: cells are full of them
+                        ports.append((value,))
+                        value = ((len(labels), 1),)
+                        labels.append(make)
+                    elif make is not _through:
+                        value = make(made, value)
+                        if value is None:
+                            continue
+                    arriving.append(value)
                 if len(arriving) > 1:
-                    state: Multiset | None = _merge(made, merge, arriving)
+                    state: Multiset | None = (
+                        summed(arriving) if merge in SUMS else made.instance(merge, tuple(sorted(arriving)))
+                    )
                 else:
                     state = arriving[0] if arriving else None
                 states.append(state if op is None else op(made, state))
@@ -305,8 +314,12 @@ class Dissolver:
 
         return run
 
-    def _node(self, node: CellNode) -> tuple[list[Edge], str, Make | None]:
-        return list(map(self.edge, node.edges)), node.merge, None if node.op is None else self.make(node.op)
+    def _node(self, node: CellNode) -> tuple[list[_FastEdge], str, Make | None]:
+        edges: list[_FastEdge] = [
+            (column, sources, [make.label if isinstance(make, Plain) else make for make in makes])
+            for column, sources, makes in map(self.edge, node.edges)
+        ]
+        return edges, node.merge, None if node.op is None else self.make(node.op)
 
     def edge(self, edge: CellEdge) -> Edge:
         """An edge; of a choice that stands on it, all options."""

@@ -202,12 +202,13 @@ def _range(syntax: RangeValue, place: str) -> Decision:
         values = range(int(syntax.low), int(syntax.high) + 1, int(syntax.step or 1))
         prior = tuple(math.log((v + 0.5) / (v - 0.5)) for v in values) if syntax.log else ()
         return Decision(name=place, kind="int", values=values, log=syntax.log, prior=prior)
+    low, high = float(syntax.low), float(syntax.high)  # numpy has no whole numbers as large as a file may
     if syntax.step is not None:
-        count = math.floor((syntax.high - syntax.low) / syntax.step + 1e-9) + 1
-        values = tuple(float(v) for v in np.round(syntax.low + syntax.step * np.arange(count), 12))
+        count = math.floor((high - low) / syntax.step + 1e-9) + 1
+        values = tuple(round(low + float(syntax.step) * k, 12) for k in range(count))
     else:
         space = np.geomspace if syntax.log else np.linspace
-        values = tuple(float(f"{v:.6g}") for v in space(syntax.low, syntax.high, FLOAT_LEVELS))
+        values = tuple(float(f"{v:.6g}") for v in space(low, high, FLOAT_LEVELS))
     return Decision(name=place, kind="float", values=values, log=syntax.log)
 
 

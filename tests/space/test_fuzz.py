@@ -2,7 +2,6 @@
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from metanas.architecture import Architecture
 from metanas.errors import ConstraintError
 from metanas.space import OPS, LanguageError, Problem, SearchSpace, parse_space_text
+from metanas.testing.damage import SNIPPETS, places
 
 GRAMMAR = """
 space: grammar
@@ -41,39 +41,6 @@ PARTS = [
     {"graph": {"nodes": 3, "every_edge": "optional"}}, "²", "\N{LATIN SMALL LIGATURE FI}", "n / 0 < 1", "-w < 1", "n == 'a'", "none",
     "identity", *OPS, "choice", "optional", "repeat", "residual", "parallel", "graph", "new", "id", "depth", "first", "times", "prior",
 ]  # fmt: skip
-SNIPPETS = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    "- ",
-    "\n",
-    "\t",
-    "'",
-    '"',
-    "&a ",
-    "*a",
-    "!x ",
-    "#",
-    "|",
-    ">",
-    "%",
-    "@",
-    "\x00",
-    "é",
-    "$",
-    "---\n",
-    "? ",
-]
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) of a tree."""
-    items = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
-    )
-    return [place for key, inner in items for place in [(value, key), *places(inner)]]
 
 
 @st.composite
@@ -147,3 +114,8 @@ def test_damaged_texts(text: str) -> None:
 def test_files_cut_short(text: str) -> None:
     for end in range(0, len(text), 97):
         load_and_use(text[:end])
+
+
+@pytest.mark.parametrize("rest", ["log: true", "step: 1e298"])
+def test_ends_of_a_real_range_that_are_large_whole_numbers(rest: str) -> None:
+    load_and_use(f"space: s\nnetwork: [head]\ntrain: {{lr: {{float: [{10**29}, 1e300], {rest}}}}}\n")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from metanas.space import OPS, LanguageError, builtin_spaces, find_space, parse_space_text, parse_yaml, plain
 from metanas.space import space_schema as schema
+from metanas.testing.damage import places
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 BASE = "space: base\ninput: image\nlet: {w: {choice: [8, 16]}}\nnetwork: [{conv: {out: $w}}, head]\n"
@@ -85,12 +86,6 @@ PARTS = [
     {"int": [1, 3]}, {"float": [0, 1]}, {"optional": "relu"}, {"repeat": "relu", "times": 2}, "relu", "none", "identity",
     {"graph": {"nodes": 3, "every_edge": "optional"}}, {"residual": ["bn"]}, [[1], "previous"],
 ]  # fmt: skip
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) of a tree."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, inner in list(items) for place in [(value, key), *places(inner)]]
 
 
 @given(st.data())
