@@ -1,14 +1,19 @@
 """A Gaussian process on rows of decisions, with an ARD Hamming kernel.
 
-Notation: ``n`` observations, ``m`` other rows, ``d`` decisions. ``k(x, x') = s exp(-sum_j w_j [x_j != x'_j])`` with a
-weight a decision (the exponential of a weighted overlap kernel, as in Ru et al. 2020, *CoCaBO*, and Wan et al. 2021,
-*CASMOPOLITAN*, equation 3), constant mean, noise ``v``. ``theta`` holds ``log w_1 … log w_d, log s, log v``. The
-likelihood and its gradient are Rasmussen & Williams 2006, equations 2.30 and 5.9; leave-one-out is their 5.12.
+Notation: ``n`` observations, ``m`` other rows, ``d`` decisions. ``k(x, x') = s exp(-sum_j w_j D_j(x_j, x'_j))`` with a
+weight a decision, constant mean, noise ``v``. ``D_j`` is 1 where the values of a choice differ (the exponential of a
+weighted overlap kernel, as in Ru et al. 2020, *CoCaBO*, and Wan et al. 2021, *CASMOPOLITAN*, equation 3), for a range
+the share of it that lies between both (with which the exponential is an Ornstein-Uhlenbeck kernel), and 1 between
+active and inactive. ``theta`` holds ``log w_1 … log w_d, log s, log v``. The likelihood and its gradient are Rasmussen &
+Williams 2006, equations 2.30 and 5.9; leave-one-out is their 5.12.
+
+``D_j`` is linear in the shares ``P_jv`` of a relaxed row (:class:`Layout`), so the kernel extends to relaxed rows as
+``s exp(-c - P A)`` with ``A (w, n)`` and ``c (n,)`` of the observations: a matrix product, whose gradient is another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +21,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
+from metanas.controller._layout import Layout
 from metanas.space import Rows
 
 Floats = npt.NDArray[np.float64]
@@ -47,14 +53,17 @@ class HammingGP:
     """Lower Cholesky factor of the noisy kernel matrix, ``(n, n)``."""
     alpha: Floats
     """The matrix's inverse times the standardised targets, ``(n,)``."""
+    lengths: Floats
+    """Steps between both ends of a range, ``(d,)``; 0 for a choice."""
 
     @classmethod
-    def fit(cls, rows: Rows, targets: Floats) -> HammingGP:
-        """Fit to targets ``(n,)`` of rows ``(n, d)`` by maximum a posteriori."""
+    def fit(cls, rows: Rows, targets: Floats, lengths: Floats | None = None) -> HammingGP:
+        """Fit to targets ``(n,)`` of rows ``(n, d)`` by maximum a posteriori; without ``lengths`` all are choices."""
         offset, spread = float(targets.mean()), float(targets.std()) or 1.0
         y = (targets - offset) / spread
-        differs = (rows[:, None, :] != rows[None, :, :]).astype(np.float64).transpose(2, 0, 1)
         d = rows.shape[1]
+        lengths = np.zeros(d) if lengths is None else lengths
+        differs = np.stack([_differences(rows[:, j], rows[:, j], lengths[j]) for j in range(d)])
         centre = np.array([_PRIORS[0][0]] * d + [_PRIORS[1][0], _PRIORS[2][0]])
         width = np.array([_PRIORS[0][1]] * d + [_PRIORS[1][1], _PRIORS[2][1]])
         bounds = [_BOUNDS[0]] * d + [_BOUNDS[1], _BOUNDS[2]]
@@ -66,17 +75,25 @@ class HammingGP:
 
         found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
         theta = np.asarray(found.x)
-        return cls._conditioned(rows, theta, offset, spread, y, differs)
-
-    @classmethod
-    def _conditioned(
-        cls, rows: Rows, theta: Floats, offset: float, spread: float, y: Floats, differs: Floats
-    ) -> HammingGP:
         matrix = np.exp(theta[-2] - np.tensordot(np.exp(theta[:-2]), differs, axes=1))
         matrix[np.diag_indices(len(rows))] += np.exp(theta[-1]) + _JITTER
-        factor, _ = cho_factor(matrix, lower=True)
-        factor = np.tril(factor)
-        return cls(rows, theta, offset, spread, factor, cho_solve((factor, True), y))
+        factor = np.tril(cho_factor(matrix, lower=True)[0])
+        return cls(rows, theta, offset, spread, factor, cho_solve((factor, True), y), lengths)
+
+    def given(self, rows: Rows, targets: Floats) -> HammingGP:
+        """The same process after more targets ``(m,)`` of rows ``(m, d)``; its scales stay as they are."""
+        cross = self._kernel(rows)
+        own = np.exp(self.theta[-2] - _distance(rows, rows, self.theta, self.lengths))
+        own[np.diag_indices(len(rows))] += np.exp(self.theta[-1]) + _JITTER
+        explained = solve_triangular(self.factor, cross, lower=True)
+        n = len(self.rows)
+        factor = np.zeros((n + len(rows), n + len(rows)))
+        factor[:n, :n] = self.factor
+        factor[n:, :n] = explained.T
+        factor[n:, n:] = np.linalg.cholesky(own - explained.T @ explained)
+        y = np.concatenate([self._standardised, (targets - self.offset) / self.spread])
+        alpha = cho_solve((factor, True), y)
+        return replace(self, rows=np.concatenate([self.rows, rows]), factor=factor, alpha=alpha)
 
     def predict(self, rows: Rows) -> tuple[Floats, Floats]:
         """Mean and standard deviation ``(m,)`` of the noiseless targets of rows ``(m, d)``."""
@@ -95,16 +112,44 @@ class HammingGP:
         """Mean and standard deviation ``(n,)`` of each observation's noisy target given the others."""
         inverse = cho_solve((self.factor, True), np.eye(len(self.rows)))
         precision = np.diag(inverse)
-        y = self.factor @ (self.factor.T @ self.alpha)
-        mean = y - self.alpha / precision
+        mean = self._standardised - self.alpha / precision
         return self.offset + self.spread * mean, self.spread / np.sqrt(precision)
 
+    def linear(self, layout: Layout) -> tuple[Floats, Floats]:
+        """``A (w, n)`` and ``c (n,)``, of which the covariances of a relaxed row ``P (w,)`` are ``exp(log s - c - P A)``."""
+        weights = np.exp(self.theta[:-2])
+        known = self.rows >= 0
+        slopes = np.empty((layout.width, len(self.rows)))
+        for j, (start, size) in enumerate(zip(layout.starts, layout.sizes, strict=True)):
+            apart = _differences(np.arange(size), self.rows[:, j], self.lengths[j])
+            # An inactive decision has no mass, and is 1 away from an active one.
+            slopes[start : start + size] = weights[j] * (apart - known[:, j])
+        return slopes, known @ weights
+
+    @property
+    def _standardised(self) -> Floats:
+        """The targets it was given, of mean 0 and unit variance, ``(n,)``."""
+        return np.asarray(self.factor @ (self.factor.T @ self.alpha))
+
     def _kernel(self, rows: Rows) -> Floats:
-        """Covariances ``(n, m)`` with the observed rows: a table a decision, so that no ``(n, m, d)`` array is needed."""
-        distance = np.zeros((len(self.rows), len(rows)))
-        for column, weight in enumerate(np.exp(self.theta[:-2])):
-            distance += weight * (self.rows[:, column, None] != rows[None, :, column])
-        return np.asarray(np.exp(self.theta[-2] - distance))
+        """Covariances ``(n, m)`` with the observed rows."""
+        return np.asarray(np.exp(self.theta[-2] - _distance(self.rows, rows, self.theta, self.lengths)))
+
+
+def _distance(a: Rows, b: Rows, theta: Floats, lengths: Floats) -> Floats:
+    """Weighted distances ``(n, m)``: a decision at a time, so that no ``(n, m, d)`` array is needed."""
+    distance = np.zeros((len(a), len(b)))
+    for column, weight in enumerate(np.exp(theta[:-2])):
+        distance += weight * _differences(a[:, column], b[:, column], lengths[column])
+    return distance
+
+
+def _differences(a: Rows, b: Rows, length: float) -> Floats:
+    """``D_j`` of values ``(n,)`` and ``(m,)`` of a decision, ``(n, m)``."""
+    if not length:
+        return np.asarray(a[:, None] != b[None, :], dtype=np.float64)
+    apart = np.abs(a[:, None] - b[None, :]) / length
+    return np.where((a[:, None] < 0) != (b[None, :] < 0), 1.0, apart)
 
 
 def _loss(theta: Floats, differs: Floats, y: Floats) -> tuple[float, Floats]:
