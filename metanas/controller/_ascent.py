@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metanas.controller._critic import Critic, DifferentiableCritic
+from metanas.controller._critic import DifferentiableCritic
 from metanas.controller._layout import Layout
 from metanas.controller._policy import Policy
 from metanas.space import Rows
@@ -23,6 +23,14 @@ from metanas.space import Rows
 Floats = npt.NDArray[np.float64]
 Allowed = Callable[[Rows], npt.NDArray[np.bool_]]
 """Which rows ``(n, d)`` may be visited, ``(n,)``."""
+
+
+_CONSIDERED = 4
+"""Times as many moves are looked at as are valued, should some be known already or not allowed."""
+_TRIED = 16
+"""Rows tried to start anew."""
+_ELITE = 10
+"""Best rows that chains start anew beside."""
 
 
 class Archive:
@@ -69,14 +77,12 @@ class Archive:
 class Ascent:
     """Chains of improving changes."""
 
-    calls: int = 500
+    calls: int = 300
     """Of the critic: rows valued, and twice the gradients."""
     chains: int = 4
     """Climbed side by side."""
     scored: int = 4
     """Moves of a chain that are valued exactly at each gradient."""
-    patience: int = 1
-    """Times that a chain values more moves from one row before it starts anew."""
     reach: float = 1.5
     """Decisions that the gradient is taken away from a row, spread over all of them. At an evaluated row the uncertainty
     is nearly 0 and its slope infinite, so a gradient there ranks changes badly; one on the way to the neighbours is a
@@ -90,12 +96,15 @@ class Ascent:
         self,
         critic: DifferentiableCritic,
         policy: Policy,
-        seeds: Rows,
+        known: Rows,
+        starts: Rows,
         allowed: Allowed,
         rng: np.random.Generator,
     ) -> Archive:
-        """All that was valued, from starts ``(n, d)`` and draws of the policy."""
-        layout, space = policy.layout, policy.layout.space
+        """All that was valued: chains start beside ``known`` rows ``(k, d)``, at ``starts`` ``(n, d)`` and at draws of the
+        policy.
+        """
+        layout = policy.layout
         archive = Archive(len(layout.sizes))
         used = 0
 
@@ -107,36 +116,32 @@ class Ascent:
             return values
 
         # What is known cannot be proposed, but what lies beside it can.
-        drawn = _distinct(policy.sample(4 * self.chains, rng), archive, allowed)[: self.chains]
-        at = np.concatenate([seeds, drawn])
+        drawn = np.concatenate([starts, policy.sample(4 * self.chains, rng)])
+        drawn = drawn[_distinct(drawn, archive, allowed)][: max(len(starts), self.chains)]
+        at = np.concatenate([known, drawn])
         if not len(at):
             return archive
-        height = np.concatenate([np.full(len(seeds), -np.inf), visit(drawn)])
+        height = np.concatenate([np.full(len(known), -np.inf), visit(drawn)])
         gradient = np.zeros((len(at), layout.width))
         stale = np.ones(len(at), dtype=bool)
-        waited = np.zeros(len(at), dtype=np.int64)
-        idle = 0
-        while used < self.calls and idle < 20:
+        stuck = False
+        while used < self.calls and not stuck:
             if stale.any():
                 gradient[stale] = critic.value_and_gradient(self._around(layout, at[stale]))[1]
                 used += 2 * int(stale.sum())
                 stale[:] = False
-            found = [self._moves(layout, at[c], gradient[c], archive, allowed) for c in range(len(at))]
-            idle = 0 if any(map(len, found)) else idle + 1
+            found = self._moves(layout, at, gradient, archive, allowed)
+            ends = np.cumsum([len(rows) for rows in found])
             values = visit(np.concatenate(found))
-            ends = np.cumsum([len(f) for f in found])
+            stuck = not len(values)
             for c, (rows, end) in enumerate(zip(found, ends, strict=True)):
                 own = values[end - len(rows) : end]
                 if len(rows) and own.max() > height[c]:
-                    at[c], height[c], stale[c], waited[c] = rows[own.argmax()], own.max(), True, 0
+                    at[c], height[c], stale[c] = rows[own.argmax()], own.max(), True
                     continue
-                waited[c] += 1
-                if waited[c] < self.patience and len(rows):
-                    continue
-                start = self._start(policy, archive, allowed, rng) if len(archive) else None
-                if start is None:
-                    continue
-                at[c], height[c], stale[c], waited[c] = start, visit(start[None])[0], True, 0
+                start = self._start(policy, archive, allowed, rng)
+                if start is not None:
+                    at[c], height[c], stale[c], stuck = start, visit(start[None])[0], True, False
         return archive
 
     def _around(self, layout: Layout, rows: Rows) -> Floats:
@@ -144,55 +149,54 @@ class Ascent:
         active = rows >= 0
         even = active[:, layout.owner] / layout.sizes[layout.owner]
         share = np.minimum(self.reach / np.maximum(active.sum(axis=1), 1), 1.0)[:, None]
-        return (1 - share) * layout.encode(rows) + share * even
+        return np.asarray((1 - share) * layout.encode(rows) + share * even)
 
-    def _moves(
-        self, layout: Layout, row: npt.NDArray[np.int64], gradient: Floats, archive: Archive, allowed: Allowed
-    ) -> Rows:
-        """The new rows that promise most, ``(at most scored, d)``."""
-        values = layout.best_values(gradient[None])[0]
-        current = gradient[layout.starts + np.maximum(row, 0)]
-        gain = gradient - current[layout.owner]
-        active = row >= 0
-        gain[~active[layout.owner] | (layout.level == row[layout.owner])] = -np.inf
-        # Changes that wake or silence other decisions gain by those, too.
-        wide = np.flatnonzero(layout.parents[layout.owner] & np.isfinite(gain))
-        changed = np.repeat(row[None], len(wide), axis=0)
-        changed[np.arange(len(wide)), layout.owner[wide]] = layout.level[wide]
-        if len(wide):
-            changed = layout.complete(changed, np.broadcast_to(values, changed.shape))
-            gain[wide] = (layout.encode(changed) - layout.encode(row[None])) @ gradient
-        order = np.argsort(-gain, kind="stable")[: int(np.isfinite(gain).sum())]
-        # The best change of each decision, the best of them together.
-        leading = order[np.sort(np.unique(layout.owner[order], return_index=True)[1])]
-        leading = leading[gain[leading] > 0]
-        together = [leading[:n] for n in (len(leading), len(leading) // 2, len(leading) // 4, 4, 3, 2) if 2 <= n <= len(leading)]
-        moves = [*together[:1], *([c] for c in order[: 4 * self.scored])]
-        new = np.repeat(row[None], len(moves), axis=0)
-        for line, columns in enumerate(moves):
-            new[line, layout.owner[columns]] = layout.level[columns]
-        new = layout.complete(new, np.broadcast_to(values, new.shape))
-        return _distinct(new, archive, allowed)[: self.scored]
+    def _moves(self, layout: Layout, at: Rows, gradient: Floats, archive: Archive, allowed: Allowed) -> list[Rows]:
+        """For each row ``(n, d)`` the new ones that promise most, ``(at most scored, d)``."""
+        woken = layout.best_values(gradient)
+        current = np.take_along_axis(gradient, layout.starts + np.maximum(at, 0), axis=1)
+        gain: Floats = gradient - current[:, layout.owner]
+        gain[(at < 0)[:, layout.owner] | (layout.level == at[:, layout.owner])] = -np.inf
+        # Changes that wake or silence other decisions gain by those, too; what wakes takes its best value.
+        lines, columns = np.nonzero(layout.parents[layout.owner] & np.isfinite(gain))
+        if len(lines):
+            changed = at[lines]
+            changed[np.arange(len(lines)), layout.owner[columns]] = layout.level[columns]
+            difference = layout.encode(layout.complete(changed, woken[lines])) - layout.encode(at)[lines]
+            gain[lines, columns] = np.einsum("nw,nw->n", difference, gradient[lines])
+        # The best change of every decision that gains, together; then the best ones alone.
+        best = layout.best_values(gain)
+        gains: npt.NDArray[np.bool_] = np.asarray(np.take_along_axis(gain, layout.starts + best, axis=1) > 0)
+        count = min(_CONSIDERED * self.scored, layout.width)
+        order = np.argsort(-gain, axis=1, kind="stable")[:, :count]
+        new = np.repeat(at[:, None], 1 + count, axis=1)
+        new[:, 0] = np.where(gains, best, at)
+        np.put_along_axis(new[:, 1:], layout.owner[order][..., None], layout.level[order][..., None], axis=2)
+        possible = np.concatenate(
+            [gains.any(axis=1)[:, None], np.isfinite(np.take_along_axis(gain, order, axis=1))], axis=1
+        )
+        lines = np.repeat(np.arange(len(at)), possible.sum(axis=1))
+        new = layout.complete(new[possible], woken[lines])
+        fresh = _distinct(new, archive, allowed)
+        return [new[fresh[lines[fresh] == line][: self.scored]] for line in range(len(at))]
 
     def _start(
         self, policy: Policy, archive: Archive, allowed: Allowed, rng: np.random.Generator
     ) -> npt.NDArray[np.int64] | None:
-        for _ in range(20):
-            if rng.random() < self.fresh:
-                rows = policy.sample(4, rng)
-            else:
-                best, _ = archive.best(10)
-                rows = best[rng.integers(len(best), size=4)]
-                for _ in range(self.kicks):
-                    rows = policy.layout.space.mutate(rows, rng)
-            rows = _distinct(rows, archive, allowed)
-            if len(rows):
-                return rows[0]
-        return None
+        """A row to start anew at: drawn by the policy, or one of the best with some decisions drawn anew."""
+        drawn = policy.sample(_TRIED, rng)
+        if rng.random() >= self.fresh and len(archive):
+            best, _ = archive.best(_ELITE)
+            rows = best[rng.integers(len(best), size=_TRIED)]
+            chance = rng.random(rows.shape) * (rows >= 0)
+            kicked = chance >= np.sort(chance, axis=1)[:, [-min(self.kicks, chance.shape[1])]]
+            drawn = policy.layout.complete(np.where(kicked & (drawn >= 0), drawn, rows), drawn)
+        fresh = _distinct(drawn, archive, allowed)
+        return np.asarray(drawn[fresh[0]]) if len(fresh) else None
 
 
-def _distinct(rows: Rows, archive: Archive, allowed: Allowed) -> Rows:
-    """Those that are new, and allowed; each once, in their order."""
+def _distinct(rows: Rows, archive: Archive, allowed: Allowed) -> npt.NDArray[np.int64]:
+    """Places of those that are new, and allowed; each once, in their order."""
     seen: set[bytes] = set()
     keep = []
     for place, row in enumerate(rows):
@@ -200,5 +204,5 @@ def _distinct(rows: Rows, archive: Archive, allowed: Allowed) -> Rows:
         if key not in archive and key not in seen:
             seen.add(key)
             keep.append(place)
-    rows = rows[keep]
-    return rows[allowed(rows)] if len(rows) else rows
+    fresh = np.array(keep, dtype=np.int64)
+    return fresh[allowed(rows[fresh])] if keep else fresh

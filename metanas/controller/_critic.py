@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve
+from scipy.linalg import solve_triangular
 from scipy.special import log_ndtr, ndtr
 
 from metanas.controller._hamming import HammingGP
@@ -57,6 +58,9 @@ class CountedCritic:
         return self.critic.value_and_gradient(relaxed)
 
 
+_LEAST = 1e-6
+"""Least standard deviation, in units of the targets'."""
+
 Acquisition = Callable[[Floats, Floats], tuple[Floats, Floats, Floats]]
 """From means and standard deviations ``(n,)`` of a loss to a value, and its derivatives by both."""
 
@@ -75,9 +79,9 @@ def log_improvement(best: float) -> Acquisition:
         ratio = np.exp(log_ndtr(low) + 0.5 * low * low + 0.5 * np.log(2 * np.pi))
         # 1 - |z| r(z) loses all its digits far out, where it is 1/z^2 - 3/z^4 + 15/z^6.
         far = low < -30.0
-        lost = np.where(far, (1 - 3 / low**2 + 15 / low**4) / low**2, np.where(far, 1.0, 1 + low * ratio))
-        near = np.exp(log_density) + z * ndtr(z)
-        log_h = np.where(z < -1.0, log_density + np.log(lost), np.log(np.where(z < -1.0, 1.0, near)))
+        lost = np.where(far, (1 - 3 / low**2 + 15 / low**4) / low**2, 1 + low * ratio)
+        near = np.where(z < -1.0, 1.0, np.exp(log_density) + z * ndtr(z))
+        log_h = np.where(z < -1.0, log_density + np.log(np.where(far | (lost > 0), lost, 1.0)), np.log(near))
         by_z = np.exp(log_ndtr(z) - log_h)
         by_deviation = np.exp(log_density - log_h) / deviation
         return np.log(deviation) + log_h, -by_z / deviation, by_deviation
@@ -106,15 +110,9 @@ class ProcessCritic:
     acquisition: Acquisition
     """Of mean and deviation."""
 
-    def __post_init__(self) -> None:
-        slopes, constant = self.process.linear(self.layout)
-        object.__setattr__(self, "_slopes", slopes)
-        object.__setattr__(self, "_constant", self.process.theta[-2] - constant)
-
     def value(self, rows: Rows) -> Floats:
         """See :class:`Critic`."""
-        mean, deviation = self.process.predict(rows)
-        return self.acquisition(mean, deviation)[0]
+        return self._valued(self.layout.encode(rows))[0]
 
     def value_and_gradient(self, relaxed: Floats) -> tuple[Floats, Floats]:
         """See :class:`DifferentiableCritic`.
@@ -123,18 +121,31 @@ class ProcessCritic:
         gradients by ``P`` are ``-(k alpha) A^T`` and ``2 (k beta) A^T``.
         """
         p = self.process
-        slopes: Floats = self._slopes  # type: ignore[attr-defined]
-        k = np.exp(self._constant - relaxed @ slopes)  # type: ignore[attr-defined]
-        beta = cho_solve((p.factor, True), k.T).T
-        variance = np.exp(p.theta[-2]) - (k * beta).sum(axis=1)
-        deviation = np.sqrt(np.maximum(variance, 1e-12))
-        value, by_mean, by_deviation = self.acquisition(
-            p.offset + p.spread * (k @ p.alpha), p.spread * deviation
-        )
-        # The bound on the variance has no slope.
-        by_variance = np.where(variance > 1e-12, by_deviation * p.spread / (2 * deviation), 0.0)
-        by_k = by_mean[:, None] * p.spread * p.alpha - 2 * by_variance[:, None] * beta
-        return value, -(by_k * k) @ slopes.T
+        value, by_mean, by_deviation, k, white, deviation = self._valued(relaxed)
+        by_variance = by_deviation * p.spread / (2 * deviation)
+        # The least deviation has no slope.
+        by_variance[deviation <= _LEAST] = 0.0
+        by_k = by_mean[:, None] * p.spread * p.alpha - 2 * by_variance[:, None] * (white @ self._whitening)
+        return value, -(by_k * k) @ self._linear[0].T
+
+    def _valued(self, relaxed: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
+        """Values, derivatives by mean and deviation, kernels, ``L^-1 k``, and standardised deviations."""
+        p, (slopes, constant) = self.process, self._linear
+        k = np.exp(p.theta[-2] - constant - relaxed @ slopes)
+        white = k @ self._whitening.T
+        variance = np.exp(p.theta[-2]) - np.einsum("mn,mn->m", white, white)
+        deviation = np.sqrt(np.maximum(variance, _LEAST**2))
+        value, by_mean, by_deviation = self.acquisition(p.offset + p.spread * (k @ p.alpha), p.spread * deviation)
+        return value, by_mean, by_deviation, k, white, deviation
+
+    @cached_property
+    def _linear(self) -> tuple[Floats, Floats]:
+        return self.process.linear(self.layout)
+
+    @cached_property
+    def _whitening(self) -> Floats:
+        """The inverse of the covariance's factor: rows are many, so a product is cheaper than solving for each."""
+        return np.asarray(solve_triangular(self.process.factor, np.eye(len(self.process.rows)), lower=True))
 
     def believing(self, rows: Rows) -> ProcessCritic:
         """The critic when rows ``(m, d)`` have come to what is expected of them (the kriging believer of Ginsbourger et

@@ -124,7 +124,7 @@ class HammingGP:
             apart = _differences(np.arange(size), self.rows[:, j], self.lengths[j])
             # An inactive decision has no mass, and is 1 away from an active one.
             slopes[start : start + size] = weights[j] * (apart - known[:, j])
-        return slopes, known @ weights
+        return slopes, np.asarray(known @ weights, dtype=np.float64)
 
     @property
     def _standardised(self) -> Floats:

@@ -45,7 +45,7 @@ class Layout:
         """First column of each decision, ``(d,)``."""
         return np.cumsum(self.sizes) - self.sizes
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Columns."""
         return int(self.sizes.sum())

@@ -47,9 +47,7 @@ class Learner:
                 found=f"steps {self.steps}, batch {self.batch}, temperature {self.temperature}", where="a learner",
             )  # fmt: skip
 
-    def learn(
-        self, policy: Policy, critic: Critic, rng: np.random.Generator, *, watch: Watch | None = None
-    ) -> Policy:
+    def learn(self, policy: Policy, critic: Critic, rng: np.random.Generator, *, watch: Watch | None = None) -> Policy:
         """The policy after its steps."""
         start, adam = policy, Adam(self.rate, len(policy.parameters))
         for step in range(self.steps):

@@ -14,11 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metanas.controller._climb import climb
+from metanas.controller._critic import ProcessCritic, log_improvement
 from metanas.controller._hamming import HammingGP
+from metanas.controller._layout import Layout
+from metanas.controller._policy import Policy
 from metanas.controller._pool import (
     Pool,
     expected_improvement,
     known_losses,
+    listable,
     normal_scores,
     pending_rows,
     propose_best,
@@ -68,6 +73,10 @@ class ModelStrategy(Strategy):
         begun = sum(o.losses is not None or o.pending for o in observations)
         if begun < self.start or not len(losses):
             return random_proposal(space, accept, rng)
+        if not listable(space, accept):
+            climbed = self.climbed(space, rows, losses, pending_rows(observations), accept, rng)
+            if climbed is not None:
+                return climbed
         pool = Pool.of(space, observations, accept, rng)
         if self.scored is not None:
             best = [o.row for o in rank_observations(observations)[:3]]
@@ -81,6 +90,12 @@ class ModelStrategy(Strategy):
         values = expected_improvement(mean, deviation, float(scores.min()))
         return propose_best(pool, values, space, accept, rng, self.origin)
 
+    def climbed(
+        self, space: SearchSpace, rows: Rows, losses: Floats, waiting: Rows, accept: Accept, rng: np.random.Generator
+    ) -> Proposal | None:
+        """A proposal by the model's gradient, given losses ``(n,)`` of ``rows`` and others under way; None without one."""
+        return None
+
     def predict(
         self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
     ) -> Floats | None:
@@ -93,7 +108,10 @@ class ModelStrategy(Strategy):
 
 @dataclass(frozen=True)
 class GaussianProcess(ModelStrategy):
-    """A Gaussian process with an ARD Hamming kernel on the decisions; expected improvement over all candidates."""
+    """A Gaussian process with an ARD Hamming kernel on the decisions; expected improvement, by its gradient in large spaces.
+
+    Where all candidates can be listed, all of them are scored.
+    """
 
     start: int = 10
     """Random architectures before the model counts."""
@@ -104,25 +122,45 @@ class GaussianProcess(ModelStrategy):
         self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """See :meth:`ModelStrategy.believe`."""
-        return fitted(rows, scores).predict(at)
+        return fitted(rows, scores, lengths_of(space)).predict(at)
+
+    def climbed(
+        self, space: SearchSpace, rows: Rows, losses: Floats, waiting: Rows, accept: Accept, rng: np.random.Generator
+    ) -> Proposal | None:
+        """See :meth:`ModelStrategy.climbed`."""
+        policy = Policy.prior(space)
+        scores = normal_scores(losses)
+        process = fitted(rows, scores, policy.layout.lengths)
+        critic = ProcessCritic(process, policy.layout, log_improvement(float(scores.min())))
+        if len(waiting):
+            rows, critic = np.concatenate([rows, waiting]), critic.believing(waiting)
+        found = climb(critic, policy, rows, losses, accept, rng)
+        return Proposal(found[0], self.origin) if found else None
 
     def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
         """The evaluated architecture with the best posterior mean: a lucky training does not win."""
         rows, losses = known_losses(observations)
         if len(losses) < max(self.start, 2):
             return Strategy.recommend(self, space, observations)
-        mean, _ = fitted(rows, normal_scores(losses)).predict(rows)
+        mean, _ = fitted(rows, normal_scores(losses), lengths_of(space)).predict(rows)
         return np.asarray(rows[mean.argmin()])
 
 
-def fitted(rows: Rows, scores: Floats) -> HammingGP:
+def fitted(rows: Rows, scores: Floats, lengths: Floats | None = None) -> HammingGP:
     """The process of these results; a recommendation asks for the same one as the next proposal."""
-    return _fitted(rows.tobytes(), rows.shape[1], scores.tobytes())
+    lengths = np.zeros(rows.shape[1]) if lengths is None else lengths
+    return _fitted(rows.tobytes(), rows.shape[1], scores.tobytes(), lengths.tobytes())
 
 
 @lru_cache(maxsize=4)
-def _fitted(rows: bytes, columns: int, scores: bytes) -> HammingGP:
-    return HammingGP.fit(np.frombuffer(rows, dtype=np.int64).reshape(-1, columns), np.frombuffer(scores))
+def _fitted(rows: bytes, columns: int, scores: bytes, lengths: bytes) -> HammingGP:
+    known = np.frombuffer(rows, dtype=np.int64).reshape(-1, columns)
+    return HammingGP.fit(known, np.frombuffer(scores), np.frombuffer(lengths))
+
+
+def lengths_of(space: SearchSpace) -> Floats:
+    """See :attr:`Layout.lengths`."""
+    return Layout(space).lengths
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ class Pool:
         return None
 
 
+def listable(space: SearchSpace, accept: Accept) -> bool:
+    """Whether all architectures can be scored: those of a table, or of a small space."""
+    return isinstance(accept, Candidates) or (space.size is not None and space.size <= ENUMERABLE)
+
+
 def propose_best(
     pool: Pool, values: Floats, space: SearchSpace, accept: Accept, rng: np.random.Generator, origin: str
 ) -> Proposal | None:

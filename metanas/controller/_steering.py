@@ -105,6 +105,14 @@ class Steering:
         # Too few are predicted to be good: those that come nearest, too.
         return np.concatenate([*kept, rng.permutation(np.concatenate(near))])[:n]
 
+    def likely(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` are predicted to meet the constraints on measures, ``(n,)``; all of them where
+        most rows do.
+        """
+        if not self._weights:
+            return np.ones(len(rows), dtype=bool)
+        return _meet(self.space, _rules(self.space), rows, self._predicted(OneHot(self.space)(rows)))
+
     def _mutations(self, seeds: Rows, n: int, rng: np.random.Generator) -> Rows:
         """Known good rows with one to three decisions changed, where that keeps the constraints on decisions."""
         rows = seeds[rng.integers(len(seeds), size=n)]

@@ -27,6 +27,14 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class Filter(Protocol):
+    """An :data:`Accept` that can tell cheaply what it is likely to refuse."""
+
+    def likely(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` seem to meet the constraints on measures, ``(n,)``."""
+
+
+@runtime_checkable
 class Candidates(Protocol):
     """An :data:`Accept` that can list what there is, for strategies that rank all of it."""
 

@@ -80,6 +80,12 @@ class Gate:
             return self.space.sample(n, rng)
         return self.steering.sample(n, rng)
 
+    def likely(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows ``(n, n_decisions)`` seem to meet the constraints on measures, ``(n,)``, without building them."""
+        if self.table is not None or not any(constraint.measures for constraint in self.space.constraints):
+            return np.ones(len(rows), dtype=bool)
+        return self.steering.likely(rows)
+
     def _known_measures(self, row: Row) -> dict[str, float] | None:
         try:
             measures = self.measures(row).to_json()

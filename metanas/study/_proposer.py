@@ -156,6 +156,9 @@ class _New:
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         return self.gate.sample(n, rng)
 
+    def likely(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        return self.gate.likely(rows)
+
 
 class _NewInTable(_New):
     """The same where results are looked up: there the candidates can be listed."""

@@ -1,0 +1,98 @@
+"""Proposals in spaces too large to list: ascents of a critic, and of what they visited a batch that is diverse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from metanas.controller._ascent import Archive, Ascent
+from metanas.controller._critic import DifferentiableCritic
+from metanas.controller._policy import Policy
+from metanas.controller._strategy import Accept, Filter, Row, Sampler
+from metanas.space import Rows
+
+_SEEDS = 3
+"""Best known rows that chains start beside."""
+_LEARNED_FROM = 10
+"""Best known rows that the policy is learned from."""
+_AGAIN = 60
+"""Calls of a further ascent, once a row of the batch is chosen."""
+_KEPT = 100
+"""Best rows visited that are valued again for the next row of a batch."""
+_ASKED = 100
+"""Rows offered to ``accept`` for one proposal, best first."""
+
+
+@runtime_checkable
+class Believing(Protocol):
+    """A critic that can take rows as evaluated."""
+
+    def believing(self, rows: Rows) -> DifferentiableCritic:
+        """The critic when rows ``(m, d)`` have come to what is expected of them."""
+
+
+def climb(
+    critic: DifferentiableCritic,
+    policy: Policy,
+    known: Rows,
+    losses: npt.NDArray[np.float64],
+    accept: Accept,
+    rng: np.random.Generator,
+    *,
+    count: int = 1,
+    ascent: Ascent | None = None,
+) -> list[Row]:
+    """At most ``count`` rows that ``accept`` takes, by value under the critic, best first.
+
+    ``known`` ``(n, d)`` are never proposed; those with losses ``(k,)``, ``k <= n``, come first in it. ``policy`` is what
+    is believed of good rows beforehand. Each row that is chosen counts as evaluated for the next ones (kriging
+    believer), so a batch is diverse.
+    """
+    ascent = ascent or Ascent()
+    space = policy.layout.space
+    taken = {row.tobytes() for row in known}
+    likely = accept.likely if isinstance(accept, Filter) else None
+
+    def allowed(rows: Rows) -> npt.NDArray[np.bool_]:
+        keep = np.array([row.tobytes() not in taken for row in rows], dtype=bool) & space.satisfies(rows)
+        return keep if likely is None else keep & likely(rows)
+
+    best = known[np.argsort(losses, kind="stable")]
+    # Few rows that the policy draws may meet the constraints; these do.
+    starts = accept.sample(ascent.chains, rng) if isinstance(accept, Sampler) else space.sample(ascent.chains, rng)
+    policy = policy.learned(best[:_LEARNED_FROM])
+    archive = ascent.run(critic, policy, best[:_SEEDS], starts, allowed, rng)
+    found: list[Row] = []
+    while len(found) < count:
+        row = _first(archive, accept, taken)
+        if row is None:
+            break
+        found.append(row)
+        if len(found) < count and isinstance(critic, Believing):
+            critic = critic.believing(row[None])
+            rows, _ = archive.best(_KEPT)
+            archive = Archive(rows.shape[1])
+            archive.add(rows, critic.value(rows))
+            again = replace(ascent, calls=_AGAIN, chains=2)
+            more = again.run(critic, policy, archive.best(2)[0], rows[:0], allowed, rng)
+            archive.add(more.rows, more.values)
+    return found
+
+
+def _first(archive: Archive, accept: Accept, taken: set[bytes]) -> Row | None:
+    """The best row that ``accept`` takes; what it refuses is taken, too."""
+    rows, _ = archive.best(len(archive))
+    asked = 0
+    for row in rows:
+        if row.tobytes() in taken:
+            continue
+        taken.add(row.tobytes())
+        if accept(row):
+            return np.asarray(row)
+        asked += 1
+        if asked >= _ASKED:
+            break
+    return None
