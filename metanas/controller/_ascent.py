@@ -166,14 +166,14 @@ class Ascent:
             gain[lines, columns] = np.einsum("nw,nw->n", difference, gradient[lines])
         # The best change of every decision that gains, together; then the best ones alone.
         best = layout.best_values(gain)
-        gains: npt.NDArray[np.bool_] = np.asarray(np.take_along_axis(gain, layout.starts + best, axis=1) > 0)
+        gains = np.greater(np.take_along_axis(gain, layout.starts + best, axis=1), 0.0)
         count = min(_CONSIDERED * self.scored, layout.width)
         order = np.argsort(-gain, axis=1, kind="stable")[:, :count]
         new = np.repeat(at[:, None], 1 + count, axis=1)
         new[:, 0] = np.where(gains, best, at)
         np.put_along_axis(new[:, 1:], layout.owner[order][..., None], layout.level[order][..., None], axis=2)
         possible = np.concatenate(
-            [gains.any(axis=1)[:, None], np.isfinite(np.take_along_axis(gain, order, axis=1))], axis=1
+            [gains.any(axis=1, keepdims=True), np.isfinite(np.take_along_axis(gain, order, axis=1))], axis=1
         )
         lines = np.repeat(np.arange(len(at)), possible.sum(axis=1))
         new = layout.complete(new[possible], woken[lines])

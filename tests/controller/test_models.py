@@ -167,9 +167,11 @@ def test_leaving_one_out_is_what_a_process_without_it_predicts() -> None:
     means, deviations = gp.leave_one_out()
     for i in (0, 7):
         others = np.arange(20) != i
-        scaled = (y[others] - gp.offset) / gp.spread
-        differs = (rows[others][:, None] != rows[others][None]).astype(float).transpose(2, 0, 1)
-        without = HammingGP._conditioned(rows[others], gp.theta, gp.offset, gp.spread, scaled, differs)
+        known, targets = rows[others], y[others]
+        variance = np.exp(gp.theta[-2]) + np.exp(gp.theta[-1]) + 1e-6
+        first = (targets[:1] - gp.offset) / gp.spread
+        one = replace(gp, rows=known[:1], factor=np.array([[np.sqrt(variance)]]), alpha=first / variance)
+        without = one.given(known[1:], targets[1:])
         mean, deviation = without.predict(rows[i : i + 1])
         noisy = np.hypot(deviation, gp.spread * np.sqrt(np.exp(gp.theta[-1]) + 1e-6))
         assert means[i] == pytest.approx(mean[0], rel=1e-6)
