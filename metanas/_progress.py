@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ class _Progress(Listener):
         plain = f"{plain_share:.0%}" if plain_share >= 0.01 else "fewer than 1 in 100"
         steered = f"; of those proposed at random, {share:.0%} do" if share > plain_share else ""
         self.say(f"The constraints hold for {plain} of the networks of the space{steered}.")
+
+    def informed(self, tasks: Sequence[str]) -> None:
+        named = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+        self.say(
+            f"The predictor knows {named}." if tasks else "The predictor knows no task of this space, and abstains."
+        )
 
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         self.best = best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ class Listener:
 
     def constrained(self, plain_share: float, share: float) -> None:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
+
+    def informed(self, tasks: Sequence[str]) -> None:
+        """A predictor knows these tasks of the space; none, where it abstains."""
 
     def trial_started(self, record: TrialRecord, worker: str) -> None:
         """A worker has begun a trial."""

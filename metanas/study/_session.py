@@ -98,6 +98,8 @@ def run_session(
                     run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
                     guard=lease.check,
                 )  # fmt: skip
+                if listener is not None and takes_model(run.strategy):
+                    listener.informed([] if planned.model is None else [s.name for s in planned.model.sources])
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.evaluator == "train")

@@ -65,6 +65,10 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert code == 0, err
     result = json.loads(out)
     assert result["best"]["decisions"]["a"] == "p"
+    assert (
+        "The predictor knows x, y."
+        in command("search", run_file(kitchen, "z"), "--predictor", "cook", "--runs", "r")[2]
+    )
     (run,) = (kitchen / "runs").iterdir()
     assert "strategy: meta" in (run / "run.yaml").read_text()
     assert "predictor: cook" in (run / "run.yaml").read_text()
