@@ -1,8 +1,7 @@
 """What one source task says of any network: a smoothed version of its results.
 
 Half a Gaussian process on decisions and structure, half extremely randomised trees on both: each alone ranks unseen
-networks about as well as the other, and their mean better than either (Kendall tau on NAS-Bench-Graph with 1,000
-results 0.64, 0.63 and 0.65; ``docs/predictor.md``).
+networks about as well as the other, and their mean a little better than either.
 """
 
 from __future__ import annotations
