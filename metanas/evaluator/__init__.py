@@ -10,11 +10,13 @@ from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
 from metanas.evaluator._step import step_seconds
+from metanas.evaluator._supernet_methods import METHODS, SupernetMethod
 from metanas.evaluator._table_evaluator import table_of
 
 __all__ = [
     "COSTS",
     "DEFAULT_METRIC",
+    "METHODS",
     "METRICS",
     "PROXIES",
     "PROXY_BATCH",
@@ -24,6 +26,7 @@ __all__ = [
     "Option",
     "Proxy",
     "Recipe",
+    "SupernetMethod",
     "build_evaluator",
     "check_proxies",
     "metric_problem",

@@ -21,6 +21,7 @@ from metanas.evaluator._checkpoint import Checkpoint
 from metanas.evaluator._costs import COSTS
 from metanas.evaluator._meter import evaluate
 from metanas.evaluator._recipe import Recipe
+from metanas.evaluator._supernet_job import Situation, run_supernet_job
 from metanas.evaluator._training import TrainingOutcome, train
 from metanas.network import Network, build_network, user_modules
 from metanas.space import SearchSpace, parse_space_text, settings_syntax
@@ -45,6 +46,7 @@ class TrainingEvaluator:
         device: str = "cpu",
         memory_limit: int | None = None,
         allow_python: bool = False,
+        supernet: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = space
         self.dataset = dataset
@@ -52,6 +54,7 @@ class TrainingEvaluator:
         self.device = torch.device(device)
         self.memory_limit = memory_limit
         self.allow_python = allow_python
+        self.supernet = dict(supernet or {})
         self.splits = split(dataset, seed=split_seed)
         self.preparation = fit_preparation(dataset, self.splits.train)
         self._tensors: dict[Purpose, Tensors] = {}
@@ -59,7 +62,7 @@ class TrainingEvaluator:
     @classmethod
     def from_setup(cls, setup: Mapping[str, Any], *, device: str, threads: int) -> Self:
         """The evaluator that a study describes in JSON: ``space``, ``data``, ``seed``, ``metrics``, ``memory_limit``,
-        ``allow_python``.
+        ``allow_python``, ``supernet``.
         """
         torch.set_num_threads(threads)
         space, data = setup["space"], setup["data"]
@@ -85,10 +88,13 @@ class TrainingEvaluator:
             device=device,
             memory_limit=setup.get("memory_limit"),
             allow_python=bool(setup.get("allow_python")),
+            supernet=setup.get("supernet"),
         )
 
     def evaluate(self, job: Job, report: Send) -> Result:
         """Train the job's network; see :class:`~metanas.evaluator.Evaluator`."""
+        if job.purpose is Purpose.SUPERNET:
+            return run_supernet_job(job, report, self._situation())
         started = time.perf_counter()
         architecture = Architecture.from_values(self.space, job.decisions)
         recipe = Recipe.from_mapping(architecture.recipe, allow_python=self.allow_python)
@@ -186,6 +192,12 @@ class TrainingEvaluator:
             allow_python=self.allow_python,
             checkpoint=_checkpoint(job),
         )
+
+    def _situation(self) -> Situation:
+        return Situation(
+            space=self.space, dataset=self.dataset, preparation=self.preparation, tensors=self._data(Purpose.SEARCH),
+            device=self.device, memory_limit=self.memory_limit, allow_python=self.allow_python, settings=self.supernet,
+        )  # fmt: skip
 
     def _data(self, purpose: Purpose) -> Tensors:
         """The parts on the device; one purpose at a time, so that the data are there once."""

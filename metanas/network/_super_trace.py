@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from metanas.architecture import RULES, Layer, Modules, Shape, ShapeError, Trace
@@ -109,6 +110,33 @@ class SuperTrace(Trace):
                     parts.append(self.tensor(value))
                     scales.append(weight)
             self._values[made] = weighted_sum(parts, scales)
+        return made
+
+    def halves(self, x: int, parts: int) -> tuple[int, int] | None:
+        """The first of so many equal parts of the channels, and the rest; None where they cannot be so divided."""
+        channels, *positions = self.shape(x)
+        if channels % parts or channels == parts or not positions:
+            return None
+        size = channels // parts
+        ends = {"first": (0, size), "rest": (size, channels)}
+        made = []
+        for name, (begin, end) in ends.items():
+            known = self._done.get((name, parts, x))
+            if known is None:
+                known = self._append("", name, (x,), {}, (end - begin, *positions), compute=False)
+                self._done[name, parts, x] = known
+                if self.data is not None:
+                    self._values[known] = self.tensor(x)[:, begin:end]
+            made.append(known)
+        return made[0], made[1]
+
+    def shuffled(self, one: int, rest: int, parts: int) -> int:
+        """Two parts of the channels as one, in an order that mixes them (Zhang et al. 2018, ShuffleNet, section 3.1)."""
+        (small, *positions), (large, *_) = self.shape(one), self.shape(rest)
+        made = self._append("", "shuffled", (one, rest), {}, (small + large, *positions), compute=False)
+        if self.data is not None:
+            whole = torch.cat([self.tensor(one), self.tensor(rest)], 1)
+            self._values[made] = whole.reshape(len(whole), parts, small, *positions).transpose(1, 2).flatten(1, 2)
         return made
 
     def tensor(self, value: int) -> Tensor:

@@ -61,8 +61,11 @@ class Terms:
 class SuperWalk:
     """Walks a template, adding layers to a trace."""
 
-    def __init__(self, trace: SuperTrace, chosen: Chosen, *, everything: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, trace: SuperTrace, chosen: Chosen, *, everything: frozenset[int] = frozenset(), partial: int = 1
+    ) -> None:
         self.trace = trace
+        self._partial = partial
         self.chosen = chosen
         self._everything = everything
         """Decisions whose other options are looked at too, for the weights that they need."""
@@ -77,10 +80,7 @@ class SuperWalk:
         if x is None:
             return Terms()
         if isinstance(template, Switch):
-            decision, options = template.decision, template.options
-            makers = [(w, partial(self.terms, options[k], x, (*path, k))) for k, w in self.chosen.of(decision)]
-            self._look_at({decision}, (partial(self.terms, o, x, (*path, k)) for k, o in enumerate(options)))
-            return self._either(makers, frozenset({decision}))
+            return self._switch(template, x, path)
         if isinstance(template, OpSite):
             return self._op(template, x, path)
         if isinstance(template, Chain):
@@ -91,6 +91,21 @@ class SuperWalk:
             groups = [self.terms(branch, x, (*path, index)) for index, branch in enumerate(template.branches)]
             return self._merged(template.merge, groups, (*path, len(groups)), template.site)
         return self._cell(template, x, path)
+
+    def _switch(self, template: Switch, x: int, path: Path) -> Terms:
+        if self._partial > 1 and (parts := self.trace.halves(x, self._partial)):
+            part, rest = parts
+            terms = self._choice(template, part, path)
+            one = self._one(terms)
+            if one is not None and self.trace.shape(one) == self.trace.shape(part):
+                return Terms([(None, self.trace.shuffled(one, rest, self._partial))], terms.presence, terms.deciders)
+        return self._choice(template, x, path)
+
+    def _choice(self, template: Switch, x: int, path: Path) -> Terms:
+        decision, options = template.decision, template.options
+        makers = [(w, partial(self.terms, options[k], x, (*path, k))) for k, w in self.chosen.of(decision)]
+        self._look_at({decision}, (partial(self.terms, o, x, (*path, k)) for k, o in enumerate(options)))
+        return self._either(makers, frozenset({decision}))
 
     def _one(self, terms: Terms) -> int | None:
         """The sum, made."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from metanas.architecture import Architecture, Layer, LayerGraph, Modules, Shape, ShapeError
 from metanas.encoding import OneHot
+from metanas.errors import MetanasError
 from metanas.network._bank import Bank, Use
 from metanas.network._build import Network, build_network
 from metanas.network._mix import Chosen
@@ -46,6 +47,9 @@ class Supernet(nn.Module):
         As of :meth:`metanas.architecture.Architecture.layers`.
     modules
         Says what modules of the user's make; without it they are refused.
+    partial
+        Where modules are chosen between, they see the first of so many parts of the channels; the others pass, and all
+        are shuffled (Xu et al. 2020, PC-DARTS). Networks cannot inherit from such a supernet.
     seed
         Of the initial weights.
 
@@ -64,6 +68,7 @@ class Supernet(nn.Module):
         vocabulary: tuple[int, ...] = (),
         *,
         modules: Modules | None = None,
+        partial: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -72,6 +77,7 @@ class Supernet(nn.Module):
         self.outputs = outputs
         self.vocabulary = tuple(vocabulary)
         self.modules_of_user = modules
+        self.partial = partial
         self.encoding = OneHot(space)
         self.hard: frozenset[int] = frozenset()
         """Columns of decisions whose options make different shapes: one of them at a time is computed."""
@@ -100,6 +106,8 @@ class Supernet(nn.Module):
 
         Its batch norms have no running statistics yet: see :func:`recalibrate`.
         """
+        if self.partial > 1:
+            raise MetanasError("a supernet on parts of the channels has no networks to inherit from it")
         architecture = Architecture(self.space, tuple(int(value) for value in row))
         layers = architecture.layers(
             self.input_shape, self.outputs, self.vocabulary, modules=self.modules_of_user
@@ -144,7 +152,7 @@ class Supernet(nn.Module):
                 entry, self.outputs, modules=self.modules_of_user, vocabulary=self.vocabulary, bank=bank, data=data,
                 share_work=share_work,
             )  # fmt: skip
-            walk = SuperWalk(trace, Chosen(self.space, row, self.hard), everything=everything)
+            walk = SuperWalk(trace, Chosen(self.space, row, self.hard), everything=everything, partial=self.partial)
             try:
                 result = walk.value(self.space.template, 0, ())
             except ConflictError as conflict:

@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def supernet(self) -> Path:
+        """The ranking by a supernet, where the strategy trains one."""
+        return self.path / "supernet"
+
+    @property
     def best(self) -> Path:
         """The network that was found."""
         return self.path / "best"

@@ -55,6 +55,14 @@ class Jobs:
             memory=self._memory(record),
         )  # fmt: skip
 
+    def supernet(self, epochs: int) -> Job:
+        """The job that trains all networks as one."""
+        return Job(
+            id="supernet", trial=-1, decisions={}, epochs=epochs, seed=derive_seed(self._run.seed, "supernet"),
+            purpose=Purpose.SUPERNET, output=str(self._folder.supernet.absolute()),
+            checkpoint=str(self._folder.checkpoints.absolute() / "supernet"),
+        )  # fmt: skip
+
     def again(self, job: Job, attempt: int) -> Job:
         """Another attempt of a job."""
         return replace(job, attempt=attempt)

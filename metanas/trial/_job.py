@@ -17,6 +17,8 @@ class Purpose(StrEnum):
     """Trained on the training split, scored on the validation split."""
     FINAL = "final"
     """Trained on training and validation data, tested once, and exported to ``Job.output``."""
+    SUPERNET = "supernet"
+    """No network of its own: all of the space's are trained as one, and ranked, into ``Job.output``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Job:
     purpose: Purpose = Purpose.SEARCH
     """Search or final training."""
     output: str = ""
-    """Folder for the exported network (final training only)."""
+    """Folder for the exported network, or for the ranking of a supernet; empty in the search."""
     checkpoint: str = ""
     """Folder, perhaps not there yet, in which the evaluator may keep what it needs to go on after its worker died. A
     later attempt of the trial gets the same one, and reports once more the epoch that it goes on from. Empty where nothing is to be kept."""

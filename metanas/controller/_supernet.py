@@ -1,0 +1,63 @@
+"""The strategy that evaluates the best networks of a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from metanas.controller._evolution import Evolution
+from metanas.controller._strategy import Accept, Observation, Proposal, Strategy
+from metanas.errors import MetanasError
+from metanas.evaluator import METHODS
+from metanas.space import SearchSpace, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class SupernetRanking(Strategy):
+    """All networks are trained as one, by shared weights; then those that are best so are evaluated, best first."""
+
+    method: str = "spos"
+    """How the supernet is trained: a name of :data:`metanas.evaluator.METHODS`."""
+    epochs: int = 40
+    """Epochs of its training."""
+    candidates: int = 200
+    """Networks that it ranks."""
+    check: int = 8
+    """Evaluations after which its ranking is held against them; where they disagree, the search goes on by evolution."""
+    ranking: tuple[tuple[tuple[int, ...], ...], tuple[float, ...]] = ((), ())
+    """Rows, best first, and their losses with shared weights; empty where there is no supernet."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise MetanasError(
+                f"no supernet method has the name {self.method!r}", remedy=did_you_mean(self.method, METHODS)
+            )
+        if min(self.epochs, self.candidates) < 1 or self.check < 2:
+            raise MetanasError("supernet.epochs and candidates are at least 1, check at least 2")
+
+    def propose(
+        self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
+    ) -> Proposal | None:
+        """See :meth:`Strategy.propose`."""
+        if self.agreement(observations) > 0:
+            for row in self.ranking[0]:
+                candidate = np.array(row, dtype=np.int64)
+                if accept(candidate):
+                    return Proposal(candidate, "supernet")
+        return Evolution().propose(space, observations, accept, rng)
+
+    def agreement(self, observations: Sequence[Observation]) -> float:
+        """Kendall's τ between the losses with shared weights and those found; 1 before there are enough to tell."""
+        known = dict(zip(*self.ranking, strict=True))
+        pairs = [
+            (known[observation.row], observation.losses[0])
+            for observation in observations
+            if observation.losses is not None and observation.row in known
+        ]
+        if len(pairs) < self.check:
+            return 1.0
+        tau = kendalltau(*zip(*pairs, strict=True)).statistic
+        return float(tau) if np.isfinite(tau) else 0.0
