@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from metanas.evaluator import COSTS, METRICS, PROXIES, RECIPE_OPTIONS, Option
+from metanas.evaluator import COSTS, METHODS, METRICS, PROXIES, RECIPE_OPTIONS, Option
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
 from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES, settings_of
@@ -88,6 +88,11 @@ def proxies() -> str:
     return _table(("proxy", "what it computes", "source"), [(f"`{n}`", p.about, p.source) for n, p in PROXIES.items()])
 
 
+def methods() -> str:
+    """The ways to train a supernet."""
+    return _table(("method", "what a step runs"), [(f"`{name}`", method.about) for name, method in METHODS.items()])
+
+
 def strategies() -> str:
     """The names that ``search.strategy`` takes."""
     rows = [(f"`{name}`", *_strategy(name)) for name in strategy_names()]
@@ -145,7 +150,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "proxies": proxies, "strategies": strategies, "contestants": contestants,
+    "ops": ops, "train": train, "metrics": metrics, "costs": costs, "proxies": proxies, "methods": methods, "strategies": strategies, "contestants": contestants,
     "statuses": statuses,
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metanas.study import Listener
-from metanas.trial import EpochReport, Result, TrialRecord
+from metanas.trial import EpochReport, Result, Status, TrialRecord
 
 _SHOWN_WORKERS = 8
 
@@ -99,6 +99,22 @@ class _Progress(Listener):
             if running else "Stopping."
         )  # fmt: skip
 
+    def supernet_started(self, epochs: int) -> None:
+        self.say(f"Training all networks as one, by shared weights, for {epochs} epochs.")
+
+    def supernet_ended(self, result: Result) -> None:
+        if result.status is not Status.COMPLETE:
+            self.say(
+                f"No supernet: {result.message or result.status}. The search goes on by evolution. {result.remedy}"
+            )
+            return
+        ranked = int(result.metrics.get("candidates", 0))
+        self.say(f"The supernet has ranked {ranked} networks ({duration(result.seconds)}).")
+        if collapsed := int(result.metrics.get("collapsed", 0)):
+            self.say(
+                f"Ops without weights had won the decisions after epoch {collapsed}; from then on all were trained evenly."
+            )
+
     def say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 
@@ -175,6 +191,21 @@ class LiveProgress(_Progress):
             self.say(f"trial {record.number}: {values_text(record, self.objectives)} ({record.message})")
         self._refresh()
 
+    def supernet_started(self, epochs: int) -> None:
+        super().supernet_started(epochs)
+        self.task = self._swap("training the supernet", epochs)
+        self._refresh()
+
+    def supernet_reported(self, report: EpochReport) -> None:
+        self.bar.update(self.task, completed=report.epoch)
+        self._refresh()
+
+    def supernet_ended(self, result: Result) -> None:
+        super().supernet_ended(result)
+        self.task = self._swap("search", self.total)
+        self.bar.update(self.task, completed=self.done, note="")
+        self._refresh()
+
     def final_started(self, record: TrialRecord, epochs: int) -> None:
         self.running.clear()
         self.task = self._swap(f"training the best (trial {record.number})", epochs)
@@ -192,7 +223,7 @@ class LiveProgress(_Progress):
         if self.live.is_started:
             self.live.stop()
 
-    def _swap(self, text: str, total: int) -> Any:
+    def _swap(self, text: str, total: int | None) -> Any:
         self.bar.remove_task(self.task)
         return self.bar.add_task(text, total=total, note="epochs")
 

@@ -19,6 +19,7 @@ from metanas.controller._strategy import (
     Strategy,
     rank_observations,
 )
+from metanas.controller._supernet import SupernetRanking
 from metanas.controller._transfer import SourceProcess, SourceRank, SourceRidge
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "SourceRidge",
     "Steering",
     "Strategy",
+    "SupernetRanking",
     "rank_observations",
 ]

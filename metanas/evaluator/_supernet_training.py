@@ -96,11 +96,11 @@ class SupernetTraining:
             progress.epochs = epoch + 1
             progress.losses.append(loss)
             self._watch(progress)
-            said = {"train_loss": loss, "free_share": progress.free_shares[-1]}
-            told = report(epoch + 1, {k: v for k, v in said.items() if v == v}) if report else None
             if checkpoint and epoch + 1 < epochs:
                 kept = {"epochs": progress.epochs, "losses": progress.losses, "free_shares": progress.free_shares}
                 checkpoint.save(trained, kept | {"collapsed": progress.collapsed})
+            said = {"train_loss": loss, "free_share": progress.free_shares[-1]}
+            told = report(epoch + 1, {k: v for k, v in said.items() if v == v}) if report else None
             if told is not None:
                 progress.status = told
                 return progress

@@ -127,8 +127,8 @@ class Supernet(nn.Module):
         return network
 
     def memory(self, batch_size: int, row: Row | None = None, *, optimizer_slots: int = 2) -> int:
-        """Bytes that a training step takes by count, for a relaxed row of equal weights where none is given."""
-        trace, result = self._walk(self._even() if row is None else row)
+        """Bytes that a training step takes by count, for a mixture of all, at the greatest widths, where no row is given."""
+        trace, result = self._walk(next(self._assignments(np.random.default_rng(0))) if row is None else row)
         values = LayerGraph(tuple(trace.layers), result).memory(batch_size)
         weights = sum(weight.numel() for weight in self.bank.parameters())
         return values + 4 * weights * (2 + optimizer_slots)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from metanas.study._folder import RunFolder, write_atomically
 from metanas.study._jobs import Jobs
 from metanas.study._listener import Listener, Log
-from metanas.trial import Job, Result, Status, TrialRecord
+from metanas.trial import EpochReport, Job, Result, Status, TrialRecord
 from metanas.worker import Ended, Engine, Reported
 
 
@@ -35,7 +35,7 @@ def train_final(
     job = jobs.final(best)
     listener.final_started(best, job.epochs)
     for attempt in range(retries + 1):
-        result = _evaluate(jobs.again(job, attempt), engine, listener, stopped, poll)
+        result = evaluate_alone(jobs.again(job, attempt), engine, listener.final_reported, stopped, poll)
         if result is None or result.status is not Status.LOST:
             break
     if result is None:
@@ -57,12 +57,15 @@ def read_final(folder: RunFolder) -> Result | None:
         return None
 
 
-def _evaluate(job: Job, engine: Engine, listener: Listener, stopped: Callable[[], bool], poll: float) -> Result | None:
+def evaluate_alone(
+    job: Job, engine: Engine, reported: Callable[[EpochReport], None], stopped: Callable[[], bool], poll: float
+) -> Result | None:
+    """Have the job done while nothing else runs; None when ``stopped`` says so first."""
     engine.submit(job)
     while not stopped():
         for event in engine.events(poll):
             if isinstance(event, Reported):
-                listener.final_reported(event.report)
+                reported(event.report)
             elif isinstance(event, Ended):
                 return event.result
     return None

@@ -35,6 +35,15 @@ class Listener:
     def draining(self, running: int) -> None:
         """The search was asked to stop, and waits for what runs."""
 
+    def supernet_started(self, epochs: int) -> None:
+        """All networks are being trained as one, before the first trial."""
+
+    def supernet_reported(self, report: EpochReport) -> None:
+        """An epoch of it is done."""
+
+    def supernet_ended(self, result: Result) -> None:
+        """It is trained, and networks are ranked by it; or it failed, and the search does without."""
+
     def final_started(self, record: TrialRecord, epochs: int) -> None:
         """The best network is being trained for good."""
 

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from metanas.controller import SupernetRanking
 from metanas.errors import StudyError
 from metanas.study._final import train_final
 from metanas.study._folder import RunFolder
@@ -17,6 +18,7 @@ from metanas.study._proposer import Proposer
 from metanas.study._recovery import Recovery
 from metanas.study._run_file import RunFile
 from metanas.study._stopping import make_stopping
+from metanas.study._supernet import train_supernet
 from metanas.study._trials import Trials
 from metanas.trial import Attempt, EpochReport, Result, Status, TrialRecord
 from metanas.worker import Ended, Engine, Event, Reported, Spooled, Started, drop_spooled
@@ -103,6 +105,8 @@ class Search:
         if any(constraint.measures for constraint in self.gate.space.constraints):
             steering = self.gate.steering
             self.listener.constrained(steering.plain_share, steering.share)
+        if not self._train_supernet():
+            return Ending.INTERRUPTED
         self.log.write("session_began", known=self.tally.evaluated, workers=self.engine.capacity)
         ending: Ending | None = None
         drained = False
@@ -129,6 +133,18 @@ class Search:
         self.log.write("session_ended", reason=ending, evaluations=self.tally.evaluated)
         self.recovery.clear()
         return ending
+
+    def _train_supernet(self) -> bool:
+        """Where the strategy ranks by a supernet, have it trained. False when the search was stopped meanwhile."""
+        strategy = self.proposer.strategy
+        if not isinstance(strategy, SupernetRanking):
+            return True
+        trained = train_supernet(
+            strategy, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
+            listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
+        )  # fmt: skip
+        self.proposer.strategy = trained or strategy
+        return trained is not None
 
     def _take_over(self) -> None:
         """Record what workers of an earlier session could not send, and queue again what it left running."""

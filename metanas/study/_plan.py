@@ -95,6 +95,11 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
     )
     model = _model(run, space)
+    if run.strategy == "supernet" and run.evaluator != "train":
+        raise MetanasError(
+            "a supernet is trained, so its search trains networks too", found="another evaluator", where=run.file,
+            remedy="leave 'evaluator' out, or use another strategy",
+        )  # fmt: skip
     if isinstance(run.evaluator, dict) and "table" in run.evaluator:
         return _plan_table(run, space, model)
     dataset = load_dataset(run.data, base=run.base)

@@ -27,6 +27,9 @@ _MAX_DUPLICATES = 200
 class Proposer(ABC):
     """Makes trials."""
 
+    strategy: Strategy | None = None
+    """A strategy of ours, if that is what proposes."""
+
     @abstractmethod
     def next(self) -> TrialRecord | None:
         """A new trial, running; None when nothing new can be found.
@@ -109,6 +112,8 @@ class Observations(Sequence[Observation]):
 
 
 class _StrategyProposer(Proposer):
+    strategy: Strategy
+
     def __init__(self, strategy: Strategy, trials: Trials, gate: Gate, seed: int) -> None:
         self.strategy = strategy
         self.trials = trials

@@ -166,6 +166,7 @@ def _setup(planned: Plan, slots: Sequence[Slot], allow_python: bool) -> dict[str
         "seed": run.seed,
         "metrics": list(planned.metrics),
         "memory_limit": limit,
+        "supernet": dict(run.strategy_options) if run.strategy == "supernet" else None,
     }
     return dict(json.loads(json.dumps(setup)))
 

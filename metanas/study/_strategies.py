@@ -22,6 +22,7 @@ from metanas.controller import (
     SourceRank,
     SourceRidge,
     Strategy,
+    SupernetRanking,
 )
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, did_you_mean
@@ -38,12 +39,13 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
     "forest": Forest,
     "trees": BoostedTrees,
     "bananas": Bananas,
+    "supernet": SupernetRanking,
     "source_rank": SourceRank,
     "source_ridge": SourceRidge,
     "source_gp": SourceProcess,
     "rgpe": RankingWeightedEnsemble,
 }
-_NOT_SETTINGS = ("sources", "facts", "model", "single")
+_NOT_SETTINGS = ("sources", "facts", "model", "ranking", "single")
 """Fields of strategies that are no settings: what is known of other data sets and of this one."""
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
@@ -87,12 +89,14 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
         )
     if name not in STRATEGIES:
         return None
-    known = [each.name for each in settings_of(name)]
+    known = {each.name: each.default for each in settings_of(name)}
     for key, value in options.items():
         if key not in known:
             return MetanasError(f"{name} has no setting {key!r}", remedy=did_you_mean(key, known))
-        if isinstance(value, bool) or not isinstance(value, int):
-            return MetanasError(f"{name}.{key} is a whole number", found=repr(value))
+        kind = str if isinstance(known[key], str) else int
+        if isinstance(value, bool) or not isinstance(value, kind):
+            what = "a text" if kind is str else "a whole number"
+            return MetanasError(f"{name}.{key} is {what}", found=repr(value))
     try:
         make_strategy(name, options)
     except MetanasError as error:
