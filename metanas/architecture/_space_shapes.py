@@ -10,6 +10,7 @@ as there are rows. What each form means is as in :class:`metanas.architecture._g
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -71,12 +72,16 @@ class SpaceShapes:
             If the shapes depend on too many decisions at once.
 
         """
-        x, before, alive = self.diagrams.leaf(self._steps.start), self._cut, self.diagrams.leaf(True)
+        always, arrives = self.diagrams.leaf(True), dict[Diagram, Diagram]()
+        x, before, alive = self.diagrams.leaf(self._steps.start), self._cut, always
         for part in _in_series(self.space.template):
             x, before = self._value(part, x, before)
             if self._cut in x.leaves and x is not self._cut:
                 # A network that is cut here is cut for good: the parts that follow need not tell those cases apart.
-                alive = self.diagrams.combine(_and_not_cut, alive, x)
+                # Equal cells are cut alike: mostly this is known already.
+                if x not in arrives:
+                    arrives[x] = self.diagrams.map(_is_there, x)
+                alive = self.diagrams.combine(operator.and_, alive, arrives[x], unit=always, idempotent=True)
                 other = min((leaf for leaf in x.leaves if leaf is not self._cut), key=lambda leaf: repr(leaf.value))
                 x = self.diagrams.map(lambda value, other=other: other.value if value is CUT else value, x)  # type: ignore[misc]
         return self.diagrams.combine(_if_alive, self.diagrams.map(self._ended, x), alive)
@@ -256,8 +261,8 @@ def _in_series(template: Template) -> Iterator[Template]:
             yield template
 
 
-def _and_not_cut(alive: Hashable, x: Hashable) -> Hashable:
-    return bool(alive) and x is not CUT
+def _is_there(x: Hashable) -> Hashable:
+    return x is not CUT
 
 
 def _if_alive(x: Hashable, alive: Hashable) -> Hashable:
