@@ -1,6 +1,7 @@
 """The two tables of ops, signatures and what they compute, name the same ops; each op's example runs."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ INPUTS: dict[str, tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]] = {
     "pairs": (("user_embed", "item_embed"), (2,), (20, 30)),
 }
 """Input -> the ops that read it alone, the shape of a sample, how many ids there are; the others read images."""
+DOCS = Path(__file__).parents[2] / "docs/ops.md"
 TABULAR = {"symbol"}
 """Ops without a network, for spaces whose results come from a table."""
 
@@ -87,6 +89,39 @@ def test_the_example_of_an_op_runs(name: str) -> None:
         output = build_network(graph, seed=0)(batch(shape, vocabulary))
         assert output.shape == (2, 3)
         assert torch.isfinite(output).all()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_has_a_builder_a_shape_rule_a_cost_rule_an_entry_and_an_example(name: str) -> None:
+    """Nothing here names an op: one that is added is held to the same."""
+    reference = DOCS.read_text(encoding="utf-8")
+    of_op, _, of_activations = reference.partition("\n## Activations\n")
+    if name in ACTIVATIONS:
+        assert f"`{name}`" in of_activations
+    else:
+        assert f"\n## {name}\n" in of_op
+        assert f"Example: `{OPS[name].example}`" in of_op
+    if name in TABULAR:
+        assert name in LOWER  # which says that it cannot be built
+        return
+    kind, shape, vocabulary = sample_of(name)
+    example = OPS[name].example
+    op = f"{{{example}}}" if ":" in example else example
+    network = "[{parallel: [none, relu]}, head]" if name == "none" else f"[{op}, head]"
+    space = parse_space_text(f"space: s\ninput: {kind}\nnetwork: {network}\n")
+    graph = Architecture(space, tuple(space.rows(100)[0].tolist())).layers(shape, 3, vocabulary)
+    built = build_network(graph, seed=0)
+    values = [batch(shape, vocabulary)]
+    for layer, (function, inputs, _) in zip(graph.layers[1:], built._steps, strict=True):
+        rule = RULES[layer.kind]
+        values.append(function(*[values[i] for i in inputs]))
+        assert (
+            values[-1].shape[1:] == layer.shape == rule.shape([graph.layers[i].shape for i in inputs], layer.arguments)
+        )
+        params = sum(p.numel() for p in function.parameters()) if isinstance(function, nn.Module) else 0
+        assert params == layer.params == rule.params(layer.arguments)
+        assert layer.flops > 0 or not rule.depth(layer.arguments)
+        assert rule.keeps in ("", "input", "output", "both")
 
 
 @pytest.mark.parametrize("name", [name for name, op in OPS.items() if op.parameters and name not in {"none", *TABULAR}])

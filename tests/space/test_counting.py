@@ -37,21 +37,6 @@ def test_nasbench201() -> None:
         space.rows(15_624)
 
 
-def test_mobile() -> None:
-    """A width, and five stages of 2 to 4 blocks of 3 kernels, 3 expansions, with squeeze-excitation or not."""
-    stage = sum((3 * 3 * 2) ** blocks for blocks in (2, 3, 4))
-    assert load_space("mobile").size == 3 * stage**5
-
-
-def test_mlp() -> None:
-    assert load_space("mlp").size == 5 * 3 * 3 * 4 * (4 + 4)
-
-
-def test_convnet() -> None:
-    body = 2 + 2 + 1
-    assert load_space("convnet").size == 4 * 3 * (body * 2) * 2 * (body * 3) * 2 * 2
-
-
 def rows_of(constraint: str) -> int | None:
     text = "space: s\nnetwork: [{id: s, repeat: {conv: {kernel: {choice: [1, 3, 5]}}}, times: {int: [1, 20]}, share: false}, head]\n"
     return parse_space_text(text + f'constraints: ["{constraint}"]\n').size
