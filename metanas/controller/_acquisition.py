@@ -8,37 +8,41 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from metanas.predictor import Opinion
+
 Array = npt.NDArray[Any]
 
 _WORTH = 0.01
 """Least gain in normal scores that another network of a portfolio brings."""
 
 
-def expected_gain(mean: Array, std: Array, noise: float, seen: Array) -> Array:
+def expected_gain(opinion: Opinion, seen: Array) -> Array:
     """How much better the best posterior mean is expected to be after one evaluation of each candidate, ``(N,)``.
 
     The knowledge gradient (Frazier et al. 2009, *The knowledge-gradient policy for correlated normal beliefs*), with
     the belief about other candidates left as it is: an evaluation moves a mean by a normal step of deviation
     ``std^2 / sqrt(std^2 + noise^2)``, and what it has to beat is the best of ``seen``, for a seen candidate the best of
     the others. Without noise this is expected improvement on the best posterior mean (Jones et al. 1998, equation 15).
+    Experts that disagree are each asked, and their answers weighed: one normal distribution over all that they
+    believe would take their disagreement for a chance of something better than any of them expects.
 
-    ``mean`` and ``std`` ``(N,)`` are of true scores, high is good; ``noise`` is the deviation of one evaluation; ``seen``
-    names the candidates with results, at least one.
+    ``seen`` names the candidates with results, at least one.
     """
+    mean = opinion.mean
     order = seen[np.argsort(-mean[seen], kind="stable")]
     rival = np.full(len(mean), mean[order[0]])
-    rival[order[0]] = mean[order[1]] if len(order) > 1 else -np.inf
-    step = std**2 / np.sqrt(std**2 + noise**2)
-    lead = np.abs(mean - rival)
-    with np.errstate(invalid="ignore"):
-        u = -lead / step
-        gain = step * (np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi) + u * ndtr(u))
-    # With the best of all the gain is over keeping it, elsewhere over not taking the candidate.
-    above = (mean > rival) & np.isfinite(rival)
-    unseen = np.ones(len(mean), dtype=bool)
-    unseen[seen] = False
-    gain = np.where(above & unseen, gain + mean - rival, gain)
-    return np.asarray(np.where(np.isfinite(gain), gain, 0.0))
+    rival[order[0]] = mean[order[1]] if len(order) > 1 else np.inf
+    total = np.zeros(len(mean))
+    for member in opinion.members:
+        lead = member.mean - rival
+        with np.errstate(invalid="ignore", divide="ignore"):
+            step = member.std**2 / np.hypot(member.std, member.noise)
+            u = lead / step
+            gain = step * np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi) + lead * ndtr(u)
+        # A candidate that is seen can be had without another evaluation.
+        gain[seen] -= np.maximum(lead[seen], 0)
+        total += member.weight * np.where(np.isfinite(gain), gain, 0.0)
+    return total
 
 
 def cover(scores: Array, weights: Array, count: int, taken: Array) -> list[int]:

@@ -85,7 +85,7 @@ class Meta(Strategy):
         if not len(seen.places):
             return random_proposal(space, accept, rng)
         opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
-        gain = expected_gain(opinion.mean, opinion.std, opinion.noise, np.unique(seen.places))
+        gain = expected_gain(opinion, np.unique(seen.places))
         again = self._again(model, opinion, seen, gain)
         if again is None:
             gain[[*seen.places, *seen.waiting]] = -np.inf
@@ -135,7 +135,7 @@ class Meta(Strategy):
             places = [place for place in map(field.find, rows) if place is not None]
             if not seen.places:
                 return np.asarray(opinion.mean[places])
-            return expected_gain(opinion.mean, opinion.std, opinion.noise, np.unique(seen.places))[places]
+            return expected_gain(opinion, np.unique(seen.places))[places]
 
         return gain
 

@@ -4,7 +4,7 @@ Free of torch and Optuna. The sources' smoothed results, a prior mean and kernel
 each source out in turn; adapted to a new data set in closed form.
 """
 
-from metanas.predictor._belief import Belief, Expert, Opinion
+from metanas.predictor._belief import Belief, Expert, Member, Opinion
 from metanas.predictor._curves import full_losses
 from metanas.predictor._evaluate import Judgement, judge_tasks
 from metanas.predictor._field import MOST, Encodings, Field
@@ -27,6 +27,7 @@ __all__ = [
     "Expert",
     "Field",
     "Judgement",
+    "Member",
     "Opinion",
     "Predictor",
     "Source",

@@ -7,7 +7,7 @@ prior times marginal likelihood of the target's own results, so the sources are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from metanas.predictor._posterior import Posterior
 
 Array = npt.NDArray[Any]
 
+_COUNTS = 0.01
+"""Weight from which on an expert has a say in proposals."""
 _BLOCK = 64
 """Observations taken in at once: more need more memory, and are hardly quicker."""
 
@@ -41,6 +43,20 @@ class Expert:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """What one expert believes, in the unit of the target's own normal scores."""
+
+    weight: float
+    """Of the expert."""
+    mean: Array
+    """Of each candidate, ``(N,)``."""
+    std: Array
+    """Of the candidate's true score, ``(N,)``."""
+    noise: float
+    """Standard deviation of one evaluation around it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opinion:
     """Belief in the unit of the target's own normal scores: high is good."""
 
@@ -52,6 +68,8 @@ class Opinion:
     """Standard deviation of one evaluation around it."""
     weights: tuple[float, ...]
     """Of the experts, summing to 1."""
+    members: tuple[Member, ...] = field(default=(), repr=False)
+    """The experts that count."""
 
 
 class Belief:
@@ -113,4 +131,9 @@ class Belief:
             std=self.widen * np.sqrt(square),
             noise=float(np.sqrt(weights @ np.array(noises))),
             weights=tuple(float(w) for w in weights),
+            members=tuple(
+                Member(float(w), np.asarray(m), np.sqrt(v), float(np.sqrt(n)))
+                for w, m, v, n in zip(weights, means, variances, noises, strict=True)
+                if w > _COUNTS
+            ),
         )

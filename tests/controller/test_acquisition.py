@@ -1,0 +1,49 @@
+"""Expected gains against draws, and portfolios against all of them."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from metanas.controller._acquisition import cover, expected_gain
+from metanas.predictor import Member, Opinion
+
+
+def opinion(*members: Member) -> Opinion:
+    mean = np.asarray(sum(m.weight * m.mean for m in members))
+    return Opinion(
+        mean=mean, std=members[0].std, noise=members[0].noise, weights=tuple(m.weight for m in members), members=members
+    )
+
+
+def test_the_gain_is_what_draws_come_to() -> None:
+    mean, std, noise = np.array([0.0, 1.0, 0.8, 2.0, -1.0]), np.array([0.3, 0.2, 0.5, 0.4, 0.1]), 0.3
+    gain = expected_gain(opinion(Member(1.0, mean, std, noise)), np.array([0, 1]))
+    rng = np.random.default_rng(0)
+    for i, rival, had in ((0, 1.0, 1.0), (1, 0.0, 1.0), (2, 1.0, 1.0), (3, 1.0, 1.0), (4, 1.0, 1.0)):
+        truth = mean[i] + std[i] * rng.standard_normal(200_000)
+        seen = truth + noise * rng.standard_normal(200_000)
+        posterior = mean[i] + std[i] ** 2 / (std[i] ** 2 + noise**2) * (seen - mean[i])
+        assert abs(np.maximum(posterior, rival).mean() - had - gain[i]) < 0.003
+
+
+def test_what_is_known_exactly_gains_nothing_and_experts_are_weighed() -> None:
+    seen = np.array([0, 1])
+    one = Member(0.25, np.array([0.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0]), 0.0)
+    other = Member(0.75, np.array([0.0, 1.0, -9.0]), np.array([0.0, 0.0, 1.0]), 0.0)
+    gain = expected_gain(opinion(one, other), seen)
+    assert gain[:2].tolist() == [0, 0]
+    assert abs(gain[2] - 0.25 * 2.0085) < 1e-3
+
+
+def test_a_portfolio_holds_something_good_for_every_source() -> None:
+    scores = np.random.default_rng(1).standard_normal((4, 12))
+    weights = np.full(4, 0.25)
+    chosen = cover(scores, weights, 3, np.zeros(12, dtype=bool))
+    value = {c: float(weights @ scores[:, list(c)].max(axis=1)) for c in combinations(range(12), 3)}
+    low = float(scores.min() - 1)
+    assert value[tuple(sorted(chosen))] - low >= (1 - 1 / np.e) * (max(value.values()) - low)
+    taken = np.zeros(12, dtype=bool)
+    taken[chosen] = True
+    assert not set(cover(scores, weights, 3, taken)) & set(chosen)
