@@ -166,12 +166,16 @@ class SupernetTraining:
             if method.order == 2:
                 of_row = self._second_order(train, validation, row, rate)
             else:
-                self._optimizer.zero_grad()
                 leaf = row.detach().requires_grad_()
-                self._loss_of(validation, leaf).backward()  # type: ignore[no-untyped-call]
-                of_row = leaf.grad
+                loss = self._loss_of(validation, leaf)
                 if method.stops:
+                    self._optimizer.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    of_row = leaf.grad
                     self._compare(train, row)
+                else:
+                    # Of the decisions alone: the gradients of w, a third of the work, are not computed.
+                    (of_row,) = torch.autograd.grad(loss, leaf)
         except ShapeError:
             return
         assert of_row is not None

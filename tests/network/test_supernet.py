@@ -7,6 +7,7 @@ from torch import Tensor
 
 from metanas.architecture import ShapeError
 from metanas.encoding import OneHot
+from metanas.errors import MetanasError
 from metanas.network import Network, Supernet, recalibrate
 from metanas.space import SearchSpace, builtin_spaces, load_space, ops_in, parse_space_text
 from metanas.testing.samples import SAMPLES
@@ -209,6 +210,18 @@ def test_a_network_that_inherits_gets_statistics_from_data() -> None:
     recalibrate(network, [x])
     # Running variances are unbiased, those of a batch are not: hence not equal.
     torch.testing.assert_close(network.eval()(x), supernet(x, row), atol=0.02, rtol=0.02)
+
+
+def test_a_choice_may_see_part_of_the_channels() -> None:
+    text = "space: s\ninput: image\nnetwork: [{id: op, choice: [identity, {conv_bn: {kernel: 3}}]}, head]\n"
+    supernet = Supernet(parse_space_text(text), (8, 5, 5), 3, partial=4)
+    assert [weight.shape for weight in supernet.parameters() if weight.ndim == 4] == [(2, 2, 3, 3)]
+    x = torch.randn(4, 8, 5, 5)
+    trace, result = supernet._walk([0], bank=supernet.bank, data=x)
+    shuffled = trace.tensor(trace.layers[trace.layers[result].inputs[0]].inputs[0])
+    torch.testing.assert_close(shuffled, x[:, [0, 2, 4, 6, 1, 3, 5, 7]])
+    with pytest.raises(MetanasError, match="parts of the channels"):
+        supernet.inherit([0])
 
 
 def test_memory_grows_with_the_batch_and_with_what_is_mixed() -> None:
