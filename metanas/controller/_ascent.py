@@ -79,11 +79,11 @@ class Ascent:
 
     calls: int = 300
     """Of the critic: rows valued, and twice the gradients."""
-    chains: int = 4
+    chains: int = 2
     """Climbed side by side."""
     scored: int = 4
     """Moves of a chain that are valued exactly at each gradient."""
-    reach: float = 1.5
+    reach: float = 1.0
     """Decisions that the gradient is taken away from a row, spread over all of them. At an evaluated row the uncertainty
     is nearly 0 and its slope infinite, so a gradient there ranks changes badly; one on the way to the neighbours is a
     midpoint rule."""
@@ -101,8 +101,10 @@ class Ascent:
         allowed: Allowed,
         rng: np.random.Generator,
     ) -> Archive:
-        """All that was valued: chains start beside ``known`` rows ``(k, d)``, at ``starts`` ``(n, d)`` and at draws of the
-        policy.
+        """All that was valued.
+
+        Chains start beside ``known`` rows ``(k, d)`` in turn, then at ``starts`` ``(n, d)``, then at draws of the policy and
+        in the surroundings of the best.
         """
         layout = policy.layout
         archive = Archive(len(layout.sizes))
@@ -116,12 +118,22 @@ class Ascent:
             return values
 
         # What is known cannot be proposed, but what lies beside it can.
-        drawn = np.concatenate([starts, policy.sample(4 * self.chains, rng)])
-        drawn = drawn[_distinct(drawn, archive, allowed)][: max(len(starts), self.chains)]
-        at = np.concatenate([known, drawn])
-        if not len(at):
+        queue = [(row, True) for row in known] + [(row, False) for row in starts]
+
+        def begin() -> tuple[npt.NDArray[np.int64], float] | None:
+            while queue:
+                row, is_known = queue.pop(0)
+                if is_known:
+                    return row, -np.inf
+                if len(_distinct(row[None], archive, allowed)):
+                    return row, float(visit(row[None])[0])
+            start = self._start(policy, archive, allowed, rng)
+            return None if start is None else (start, float(visit(start[None])[0]))
+
+        begun = [start for start in (begin() for _ in range(self.chains)) if start is not None]
+        if not begun:
             return archive
-        height = np.concatenate([np.full(len(known), -np.inf), visit(drawn)])
+        at, height = np.array([row for row, _ in begun]), np.array([value for _, value in begun])
         gradient = np.zeros((len(at), layout.width))
         stale = np.ones(len(at), dtype=bool)
         stuck = False
@@ -138,10 +150,8 @@ class Ascent:
                 own = values[end - len(rows) : end]
                 if len(rows) and own.max() > height[c]:
                     at[c], height[c], stale[c] = rows[own.argmax()], own.max(), True
-                    continue
-                start = self._start(policy, archive, allowed, rng)
-                if start is not None:
-                    at[c], height[c], stale[c], stuck = start, visit(start[None])[0], True, False
+                elif (start := begin()) is not None:
+                    (at[c], height[c]), stale[c], stuck = start, True, False
         return archive
 
     def _around(self, layout: Layout, rows: Rows) -> Floats:

@@ -16,6 +16,8 @@ from metanas.space import Rows
 
 _SEEDS = 3
 """Best known rows that chains start beside."""
+_STARTS = 2
+"""Rows drawn where the user's constraints are met, for chains to start at."""
 _LEARNED_FROM = 10
 """Best known rows that the policy is learned from."""
 _AGAIN = 60
@@ -62,7 +64,7 @@ def climb(
 
     best = known[np.argsort(losses, kind="stable")]
     # Few rows that the policy draws may meet the constraints; these do.
-    starts = accept.sample(ascent.chains, rng) if isinstance(accept, Sampler) else space.sample(ascent.chains, rng)
+    starts = accept.sample(_STARTS, rng) if isinstance(accept, Sampler) else space.sample(_STARTS, rng)
     policy = policy.learned(best[:_LEARNED_FROM])
     archive = ascent.run(critic, policy, best[:_SEEDS], starts, allowed, rng)
     found: list[Row] = []
@@ -76,7 +78,7 @@ def climb(
             rows, _ = archive.best(_KEPT)
             archive = Archive(rows.shape[1])
             archive.add(rows, critic.value(rows))
-            again = replace(ascent, calls=_AGAIN, chains=2)
+            again = replace(ascent, calls=_AGAIN)
             more = again.run(critic, policy, archive.best(2)[0], rows[:0], allowed, rng)
             archive.add(more.rows, more.values)
     return found
