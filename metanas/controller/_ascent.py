@@ -81,8 +81,10 @@ class Ascent:
     """Of the critic: rows valued, and twice the gradients."""
     chains: int = 2
     """Climbed side by side."""
-    scored: int = 4
+    scored: int = 3
     """Moves of a chain that are valued exactly at each gradient."""
+    patience: int = 2
+    """Times that moves of a chain are valued in vain before it starts anew."""
     reach: float = 1.0
     """Decisions that the gradient is taken away from a row, spread over all of them. At an evaluated row the uncertainty
     is nearly 0 and its slope infinite, so a gradient there ranks changes badly; one on the way to the neighbours is a
@@ -136,6 +138,7 @@ class Ascent:
         at, height = np.array([row for row, _ in begun]), np.array([value for _, value in begun])
         gradient = np.zeros((len(at), layout.width))
         stale = np.ones(len(at), dtype=bool)
+        failures = np.zeros(len(at), dtype=np.int64)
         stuck = False
         while used < self.calls and not stuck:
             if stale.any():
@@ -149,9 +152,13 @@ class Ascent:
             for c, (rows, end) in enumerate(zip(found, ends, strict=True)):
                 own = values[end - len(rows) : end]
                 if len(rows) and own.max() > height[c]:
-                    at[c], height[c], stale[c] = rows[own.argmax()], own.max(), True
-                elif (start := begin()) is not None:
-                    (at[c], height[c]), stale[c], stuck = start, True, False
+                    at[c], height[c], stale[c], failures[c] = rows[own.argmax()], own.max(), True, 0
+                    continue
+                failures[c] += 1
+                if len(rows) and failures[c] < self.patience:
+                    continue
+                if (start := begin()) is not None:
+                    (at[c], height[c]), stale[c], failures[c], stuck = start, True, 0, False
         return archive
 
     def _around(self, layout: Layout, rows: Rows) -> Floats:
@@ -167,6 +174,13 @@ class Ascent:
         current = np.take_along_axis(gradient, layout.starts + np.maximum(at, 0), axis=1)
         gain: Floats = gradient - current[:, layout.owner]
         gain[(at < 0)[:, layout.owner] | (layout.level == at[:, layout.owner])] = -np.inf
+        # Of a long range the best value, and those one step and a tenth of it away.
+        for j in layout.long:
+            part = gain[:, layout.starts[j] : layout.starts[j] + layout.sizes[j]]
+            away = np.abs(np.arange(layout.sizes[j]) - at[:, j, None])
+            few = (away == 1) | (away == layout.sizes[j] // 10)
+            few[np.arange(len(at)), part.argmax(axis=1)] = True
+            part[~few] = -np.inf
         # Changes that wake or silence other decisions gain by those, too; what wakes takes its best value.
         lines, columns = np.nonzero(layout.parents[layout.owner] & np.isfinite(gain))
         if len(lines):

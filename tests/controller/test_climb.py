@@ -45,7 +45,7 @@ def test_the_best_of_nasbench201_is_found_in_500_calls(seed: int) -> None:
 def test_large_spaces_are_climbed_above_what_sampling_finds(name: str) -> None:
     space = load_space(name)
     policy, critic, known, losses = _problem(space, 0)
-    found = climb(critic, policy, known, losses, _any, np.random.default_rng(0))
+    found = climb(critic, policy, known, losses, _any, np.random.default_rng(0), ascent=Ascent(calls=1000))
     assert (space.active(found[0][None]) == (found[0] >= 0)).all()
     assert critic.value(found[0][None])[0] > critic.value(space.sample(5000, np.random.default_rng(1))).max()
 
