@@ -115,6 +115,12 @@ class _Progress(Listener):
                 f"Ops without weights had won the decisions after epoch {collapsed}; from then on all were trained evenly."
             )
 
+    def supernet_left(self, agreement: float) -> None:
+        self.say(
+            f"The supernet's ranking does not agree with the evaluations (Kendall's tau {agreement:.2f}): "
+            "the search goes on by evolution."
+        )
+
     def say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 

@@ -44,6 +44,9 @@ class Listener:
     def supernet_ended(self, result: Result) -> None:
         """It is trained, and networks are ranked by it; or it failed, and the search does without."""
 
+    def supernet_left(self, agreement: float) -> None:
+        """Its ranking and evaluations disagree (Kendall's τ), so the search goes on by evolution."""
+
     def final_started(self, record: TrialRecord, epochs: int) -> None:
         """The best network is being trained for good."""
 

@@ -63,6 +63,7 @@ class Search:
         trials.watch(self.stopping.update)
         self.limits = self._limits()
         self._stop = False
+        self._ranking_left = False
         self._waiting: deque[int] = deque()
         """Trials to submit again: their worker, or an earlier session, died."""
         self._losses: Counter[int] = Counter()
@@ -146,6 +147,17 @@ class Search:
         self.proposer.strategy = trained or strategy
         return trained is not None
 
+    def _watch_ranking(self) -> None:
+        """Say so once where a supernet's ranking disagrees with what was evaluated, and its strategy leaves it."""
+        strategy = self.proposer.strategy
+        if not isinstance(strategy, SupernetRanking) or self._ranking_left:
+            return
+        agreement = strategy.agreement(self.proposer.observations)
+        if agreement <= 0:
+            self._ranking_left = True
+            self.log.write("supernet_left", agreement=agreement)
+            self.listener.supernet_left(agreement)
+
     def _take_over(self) -> None:
         """Record what workers of an earlier session could not send, and queue again what it left running."""
         for record in self.trials.records.values():
@@ -165,6 +177,7 @@ class Search:
         while self.engine.free > 0 and not self._stop:
             if self.limits.trials is not None and self.tally.evaluated + len(self.jobs) >= self.limits.trials:
                 return None
+            self._watch_ranking()
             record = self.proposer.next()
             if record is None:
                 if not self.jobs and (error := self.gate.explain_nothing_left()):

@@ -29,6 +29,8 @@ class Proposer(ABC):
 
     strategy: Strategy | None = None
     """A strategy of ours, if that is what proposes."""
+    observations: Sequence[Observation] = ()
+    """What it sees of the trials."""
 
     @abstractmethod
     def next(self) -> TrialRecord | None:
@@ -119,11 +121,11 @@ class _StrategyProposer(Proposer):
         self.trials = trials
         self.gate = gate
         self.seed = seed
-        self._observations = Observations(trials)
+        self.observations = Observations(trials)
 
     def next(self) -> TrialRecord | None:
         rng = generator(self.seed, "proposal", self.trials.next_number)
-        proposal = self.strategy.propose(self.trials.space, self._observations, _accept(self.gate, self.trials), rng)
+        proposal = self.strategy.propose(self.trials.space, self.observations, _accept(self.gate, self.trials), rng)
         if proposal is None:
             return None
         canonical_id = self.gate.canonical_id(proposal.row)
@@ -132,7 +134,7 @@ class _StrategyProposer(Proposer):
     def recommended(self) -> TrialRecord | None:
         if len(self.trials.objectives) > 1:
             return None
-        row = self.strategy.recommend(self.trials.space, self._observations)
+        row = self.strategy.recommend(self.trials.space, self.observations)
         if row is None:
             return None
         canonical_id = self.gate.canonical_id(row)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metanas.controller import SupernetRanking
 from metanas.errors import MetanasError
 from metanas.study import Listener, RunFolder, Search, create_run, plan, read_run, read_run_file, run_session
 from metanas.trial import EpochReport, Result, Status
@@ -24,6 +25,7 @@ class Heard(Listener):
     def __init__(self, stop_after: int = 99) -> None:
         self.epochs: list[int] = []
         self.results: list[Result] = []
+        self.left: list[float] = []
         self.stop_after = stop_after
         self.search: Search | None = None
 
@@ -32,6 +34,9 @@ class Heard(Listener):
         if report.epoch == self.stop_after:
             assert self.search is not None
             self.search.stop()
+
+    def supernet_left(self, agreement: float) -> None:
+        self.left.append(agreement)
 
     def supernet_ended(self, result: Result) -> None:
         self.results.append(result)
@@ -79,6 +84,18 @@ def test_a_stopped_supernet_goes_on_where_it_was_and_is_trained_once(tmp_path: P
     run_session(run, sets=["search.trials=5"], listener=third)
     assert third.epochs == []
     assert len(read_run(run)[2].records) == 5
+
+
+def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 1, "candidates": 8, "check": 2}}), Heard()
+    agree = SupernetRanking.agreement
+    # As if the first two had come out the other way round.
+    monkeypatch.setattr(SupernetRanking, "agreement", lambda self, seen: agree(self, seen) if len(seen) < 2 else -1.0)
+    session(run, heard)
+    origins = [record.origin for _, record in sorted(read_run(run)[2].records.items())]
+    assert origins[:2] == ["supernet"] * 2
+    assert "supernet" not in origins[2:]
+    assert heard.left == [-1.0], "said once"
 
 
 def test_without_room_for_a_supernet_the_search_goes_on_without(tmp_path: Path) -> None:
