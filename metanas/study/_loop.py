@@ -98,7 +98,6 @@ class Search:
             If nothing can be proposed from the start, every evaluation fails, or the study cannot be written.
 
         """
-        self._take_over()
         self.listener.began(
             folder=self.folder.path, trials=self.limits.trials, time=self.run_file.time, workers=self.engine.capacity,
             known=self.tally.evaluated,
@@ -109,6 +108,7 @@ class Search:
         if not self._train_supernet():
             return Ending.INTERRUPTED
         self.log.write("session_began", known=self.tally.evaluated, workers=self.engine.capacity)
+        self._take_over()
         ending: Ending | None = None
         drained = False
         while True:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metanas._rng import generator
 from metanas.space import SearchSpace
-from metanas.study._strategies import make_sampler
+from metanas.study._strategies import asks_inactive, make_sampler
 from metanas.study._suggest import distribution_of, suggest_row
 
 Row = npt.NDArray[np.int64]
@@ -24,6 +25,8 @@ class MemorySampler:
         # Optuna would print a line for each study.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        self._inactive = asks_inactive(name, options)
+        self._rng = generator(seed, "inactive")
         self._study = optuna.create_study(sampler=make_sampler(name, options, space, seed % 2**32))
         self._trials: dict[int, optuna.Trial] = {}
 
@@ -31,7 +34,7 @@ class MemorySampler:
         """A number to tell by, and the row ``(n_decisions,)`` that the sampler proposes."""
         trial = self._study.ask()
         self._trials[trial.number] = trial
-        return trial.number, suggest_row(trial, self._space)
+        return trial.number, suggest_row(trial, self._space, inactive=self._inactive)
 
     def tell(self, number: int, loss: float | None) -> None:
         """What the proposal came to; None for one that was refused."""
@@ -45,5 +48,7 @@ class MemorySampler:
         import optuna
 
         values = self._space.to_values(row)
+        if self._inactive:  # a sampler that knows no conditions must find a value everywhere
+            values = {d.name: d.values[int(self._rng.integers(len(d.values)))] for d in self._space.decisions} | values
         distributions = {d.name: distribution_of(d) for d in self._space.decisions if d.name in values}
         self._study.add_trial(optuna.trial.create_trial(params=values, distributions=distributions, value=loss))

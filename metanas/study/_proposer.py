@@ -14,7 +14,7 @@ from metanas._rng import derive_seed, generator
 from metanas.controller import Observation, Strategy
 from metanas.space import Rows
 from metanas.study._gate import Gate
-from metanas.study._strategies import STRATEGIES, make_sampler, make_strategy
+from metanas.study._strategies import STRATEGIES, asks_inactive, make_sampler, make_strategy
 from metanas.study._trials import Trials
 from metanas.trial import Status, TrialRecord, best_trial
 
@@ -66,7 +66,7 @@ def make_proposer(
         return _StrategyProposer(make_strategy(name, {**options, **(knowledge or {})}), trials, gate, seed)
     # A sampler's own state is not kept; after a resume it draws from another stream.
     sampler = make_sampler(name, options, trials.space, derive_seed(seed, "sampler", len(trials.records)) % 2**32)
-    return _SamplerProposer(sampler, name, trials, gate)
+    return _SamplerProposer(sampler, name, trials, gate, inactive=asks_inactive(name, options))
 
 
 class Observations(Sequence[Observation]):
@@ -189,16 +189,17 @@ def _accept(gate: Gate, trials: Trials) -> _New:
 
 
 class _SamplerProposer(Proposer):
-    def __init__(self, sampler: Any, name: str, trials: Trials, gate: Gate) -> None:
+    def __init__(self, sampler: Any, name: str, trials: Trials, gate: Gate, *, inactive: bool) -> None:
         self.sampler = sampler
         self.name = name
         self.trials = trials
         self.gate = gate
+        self._inactive = inactive
         self._stale = 0
 
     def next(self) -> TrialRecord | None:
         while self._stale < _MAX_DUPLICATES:
-            number, row = self.trials.ask(self.sampler)
+            number, row = self.trials.ask(self.sampler, inactive=self._inactive)
             refusal = self.gate.refusal(row)
             if refusal:
                 self._stale += 1

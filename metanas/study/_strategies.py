@@ -170,6 +170,15 @@ def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed
         ) from error
 
 
+def asks_inactive(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the sampler behind ``optuna:name`` is asked for inactive decisions too.
+
+    TPE finds more that way and in less time than by a model for each set of decisions that occur together
+    (``benchmarks/conditional_tpe.py``, figures in ``docs/run-file.md``).
+    """
+    return name == "optuna:tpe" and not options.get("group") and options.get("multivariate") is not False
+
+
 def _grid(space: SearchSpace) -> dict[str, list[Any]]:
     if space.size is None or space.size > _GRID or any(d.kind == "float" for d in space.decisions):
         raise MetanasError(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import optuna
@@ -23,14 +27,34 @@ def distribution_of(decision: Decision) -> BaseDistribution:
     return CategoricalDistribution(tuple(decision.values))
 
 
-def suggest_row(trial: optuna.trial.BaseTrial, space: SearchSpace) -> npt.NDArray[np.int64]:
-    """The row ``(n_decisions,)`` that a trial suggests: each active decision in the order of the table."""
+def suggest_row(trial: optuna.trial.BaseTrial, space: SearchSpace, *, inactive: bool = False) -> npt.NDArray[np.int64]:
+    """The row ``(n_decisions,)`` that a trial suggests: each active decision in the order of the table.
+
+    With ``inactive`` the others are suggested too, and ignored: to the sampler the space then has no conditions.
+    """
+    if inactive:
+        return space.to_row(active_parameters(space, {d.name: _suggest(trial, d) for d in space.decisions}))
     row = np.full((1, len(space.decisions)), -1, dtype=np.int64)
     for column, decision in enumerate(space.decisions):
         if space.is_active(row, column)[0]:
             row[0, column] = decision.index_of(_suggest(trial, decision))
     found: npt.NDArray[np.int64] = row[0]
     return found
+
+
+def active_parameters(space: SearchSpace, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's parameters without those of decisions that are inactive in it."""
+    kept = dict(parameters)
+    row = np.full((1, len(space.decisions)), -1, dtype=np.int64)
+    for column, decision in enumerate(space.decisions):
+        if decision.name not in kept:
+            continue
+        if space.is_active(row, column)[0]:
+            with contextlib.suppress(ValueError):
+                row[0, column] = decision.index_of(kept[decision.name])
+        else:
+            del kept[decision.name]
+    return kept
 
 
 def _suggest(trial: optuna.trial.BaseTrial, decision: Decision) -> Scalar:

@@ -17,7 +17,10 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     lost, with the last that was heard of their session.
     """
     sessions: list[list[dict[str, Any]]] = []
+    ends: dict[str, dict[str, Any]] = {}
     for event in _events(log):
+        if event["event"] == "trial_ended" and "job" in event:
+            ends.setdefault(str(event["job"]), event)
         if event["event"] == "session_began":
             sessions.append([])
         if sessions:
@@ -27,7 +30,7 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     for index, events in enumerate(sessions):
         goes_on = running and index == len(sessions) - 1
         last = max([event["time"] for event in events] + ([now] if goes_on and now is not None else []))
-        jobs = _spans(events, last, goes_on, offset - events[0]["time"])
+        jobs = _spans(events, ends, last, goes_on, offset - events[0]["time"])
         if jobs:
             capacity += int(events[0].get("workers", 1)) * (offset + last - events[0]["time"] - jobs[0].began)
         spans += jobs
@@ -35,18 +38,20 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity)
 
 
-def _spans(events: list[dict[str, Any]], last: float, goes_on: bool, shift: float) -> list[Span]:
-    ends = {event["job"]: event for event in events if event["event"] == "trial_ended" and "job" in event}
+def _spans(
+    events: list[dict[str, Any]], ends: dict[str, dict[str, Any]], last: float, goes_on: bool, shift: float
+) -> list[Span]:
+    """The jobs of a session; an end that was found by a later one was at the latest when this one was last heard of."""
     spans = []
     for event in events:
         if event["event"] != "trial_started":
             continue
-        end = ends.get(event["job"])
+        end = ends.get(str(event["job"]))
         status = Status(end["status"]) if end else (None if goes_on else Status.LOST)
         spans.append(
             Span(
                 worker=str(event["worker"]), trial=int(event["trial"]), job=str(event["job"]),
-                began=event["time"] + shift, ended=(end["time"] if end else last) + shift, status=status,
+                began=event["time"] + shift, ended=(min(end["time"], last) if end else last) + shift, status=status,
             )
         )  # fmt: skip
     return spans

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from metanas.errors import MetanasError, StudyError
 from metanas.space import SearchSpace
-from metanas.study._suggest import distribution_of, suggest_row
+from metanas.study._suggest import active_parameters, distribution_of, suggest_row
 from metanas.trial import Attempt, Result, Status, TrialRecord
 
 Row = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class Trials:
             if _ID not in attributes:
                 raise MetanasError("it holds no architecture of this space")
             # A sampler's real values are between the points of a range; the nearest was evaluated.
-            decisions = self.space.to_values(self.space.to_row(trial.params))
+            decisions = self.space.to_values(self.space.to_row(active_parameters(self.space, trial.params)))
         except MetanasError as error:
             self.unread.append((trial.number, str(error)))
             return
@@ -167,14 +167,15 @@ class Trials:
         self._set(record)
         return record
 
-    def ask(self, sampler: optuna.samplers.BaseSampler) -> tuple[int, Row]:
-        """A trial that an Optuna sampler proposes: each active decision suggested in the order of the table.
+    def ask(self, sampler: optuna.samplers.BaseSampler, *, inactive: bool = False) -> tuple[int, Row]:
+        """A trial that an Optuna sampler proposes: decisions suggested in the order of the table, of the inactive ones
+        too if so asked.
 
         The trial is in the storage and not yet among the records; see :meth:`adopt` and :meth:`refuse`.
         """
         self.study.sampler = sampler
         trial = self.study.ask()
-        row = suggest_row(trial, self.space)
+        row = suggest_row(trial, self.space, inactive=inactive)
         self._ids[trial.number] = trial._trial_id
         return trial.number, row
 

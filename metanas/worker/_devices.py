@@ -13,6 +13,8 @@ from metanas.errors import MetanasError
 
 _MAX_AUTO_CPU_WORKERS = 8
 """More small trainings at a time than this wait for memory bandwidth on most machines."""
+_CONTEXT_BYTES = 512 * 2**20
+"""What a process takes of a GPU before it holds a tensor: CUDA's context and the kernels of PyTorch, 300 to 500 MiB."""
 _NVIDIA_SMI_SECONDS = 20
 """A driver that is not kept loaded takes several seconds to answer; a broken one never does."""
 
@@ -38,7 +40,8 @@ class Slot:
     threads: int
     """CPU threads that it may use."""
     memory: int | None = None
-    """Bytes of the GPU's memory that are its own; None for no known limit."""
+    """Bytes of the GPU's memory for trainings, of this slot and of the others on the same GPU together; None for no known
+    limit."""
 
     def setup(self, setup: Mapping[str, Any]) -> dict[str, Any]:
         """An evaluator's setup with ``memory_limit`` (bytes) lowered to what the slot has."""
@@ -71,7 +74,7 @@ def plan_slots(
     """A slot for each worker.
 
     ``auto`` is one worker a GPU, or without a GPU one a core, at most 8. A number of workers is dealt out over the
-    GPUs in turn, and those on one GPU share its memory. The cores are shared out as evenly as they go, at least one
+    GPUs in turn; on a GPU with several of them run as many trainings at a time as its memory has room for. The cores are shared out as evenly as they go, at least one
     thread a worker. ``devices`` and ``cores`` are looked up when not given.
 
     Raises MetanasError when ``workers`` is neither ``auto`` nor a positive integer.
@@ -89,7 +92,9 @@ def plan_slots(
     for index, count in enumerate(threads):
         device = devices[index % len(devices)]
         sharing = len(range(index % len(devices), workers, len(devices)))
-        memory = None if device.memory is None else device.memory // sharing
+        memory = device.memory
+        if memory is not None and sharing > 1:
+            memory = max(memory // sharing, memory - sharing * _CONTEXT_BYTES)
         slots.append(Slot(device="cuda:0", visible=device.uuid, threads=count, memory=memory))
     return slots
 

@@ -14,7 +14,7 @@ from typing import Any
 from metanas.errors import MetanasError
 from metanas.trial import Job, Status
 from metanas.worker._devices import Slot
-from metanas.worker._engine import Ended, Engine, Event, check_submit
+from metanas.worker._engine import Ended, Engine, Event, cancelled_unbegun, check_submit
 from metanas.worker._handle import WorkerProcess, describe_exit
 from metanas.worker._task import MAX_START_DEATHS, Task, no_start, remedy_of_death
 
@@ -38,6 +38,9 @@ class _Seat:
 class LocalEngine(Engine):
     """Evaluates in processes of this machine; a worker that dies is replaced when there is a job for it.
 
+    Where slots share a GPU, a job waits until those under way there leave it the memory that it is estimated to take, and
+    later ones wait behind it: small networks run side by side, a large one alone.
+
     ``setup`` describes the evaluator (see :func:`metanas.evaluator.build_evaluator`) and is JSON. What workers print
     goes to ``log_dir/worker-N.log``. All workers are started at once, without waiting for them.
     """
@@ -51,6 +54,8 @@ class LocalEngine(Engine):
         folder = log_dir or Path(self._temporary.name if self._temporary else "")
         folder.mkdir(parents=True, exist_ok=True)
         self._inbox: queue.SimpleQueue[tuple[WorkerProcess, str, dict[str, Any]]] = queue.SimpleQueue()
+        self._queue: deque[Task] = deque()
+        """Jobs that wait for memory."""
         self._happened: deque[Event] = deque()
         self._failure: MetanasError | None = None
         self._closed = False
@@ -72,7 +77,7 @@ class LocalEngine(Engine):
 
     @property
     def free(self) -> int:
-        return 0 if self._closed else sum(seat.task is None for seat in self._seats)
+        return 0 if self._closed or self._queue else sum(seat.task is None for seat in self._seats)
 
     @property
     def gpus(self) -> float:
@@ -85,11 +90,10 @@ class LocalEngine(Engine):
         return {seat.name: seat.process.pid for seat in self._seats if seat.process is not None}
 
     def submit(self, job: Job) -> None:
-        running = {seat.task.job.id for seat in self._seats if seat.task is not None}
-        check_submit(job, closed=self._closed, free=self.free, running=running)
-        seat = min((seat for seat in self._seats if seat.task is None), key=_waiting)
-        seat.task = Task(job)
-        self._give(seat, seat.task)
+        tasks = [*self._queue, *(seat.task for seat in self._seats if seat.task is not None)]
+        check_submit(job, closed=self._closed, free=self.free, running={task.job.id for task in tasks})
+        self._queue.append(Task(job))
+        self._dispatch()
 
     def events(self, timeout: float) -> list[Event]:
         if self._closed:
@@ -109,6 +113,11 @@ class LocalEngine(Engine):
         return events
 
     def cancel(self, job_id: str, *, status: Status = Status.CANCELLED) -> None:
+        for task in list(self._queue):
+            if task.job.id == job_id:
+                self._queue.remove(task)
+                self._happened.append(cancelled_unbegun(task.job))
+                self._dispatch()
         for seat in self._seats:
             if seat.task is not None and seat.task.job.id == job_id:
                 seat.task.stop = status
@@ -117,6 +126,7 @@ class LocalEngine(Engine):
 
     def close(self, kill: bool = False) -> None:
         self._closed = True
+        self._queue.clear()
         processes = [seat.process for seat in self._seats if seat.process is not None]
         for process in processes:
             if kill:
@@ -133,6 +143,29 @@ class LocalEngine(Engine):
     def _start(self, seat: _Seat) -> WorkerProcess:
         seat.process = WorkerProcess(seat.slot.setup(self._setup), seat.slot, seat.log, self._inbox)
         return seat.process
+
+    def _dispatch(self) -> None:
+        """Give jobs to idle workers, in order, until one has to wait for memory."""
+        while self._queue and self._failure is None:
+            task = self._queue[0]
+            idle = [seat for seat in self._seats if seat.task is None and self._has_room(seat, task.job)]
+            if not idle:
+                return
+            self._queue.popleft()
+            seat = min(idle, key=_waiting)
+            seat.task = task
+            self._give(seat, task)
+
+    def _has_room(self, seat: _Seat, job: Job) -> bool:
+        """Whether a seat's GPU has the memory for one more job; one that nothing else has room for may have it alone."""
+        if not seat.slot.visible or seat.slot.memory is None or not job.memory:
+            return True
+        jobs = [o.task.job for o in self._seats if o.task is not None and o.slot.visible == seat.slot.visible]
+        used = sum(other.memory for other in jobs)
+        if used + job.memory <= seat.slot.memory:
+            return True
+        largest = max(other.slot.memory or 0 for other in self._seats)
+        return not jobs and job.memory > largest and seat.slot.memory == largest
 
     def _give(self, seat: _Seat, task: Task) -> None:
         process = seat.process or self._start(seat)
@@ -152,9 +185,10 @@ class LocalEngine(Engine):
         elif kind == "dead":
             self._bury(seat, process, body["code"])
         elif task is not None and (event := task.hear(kind, body, seat.name)) is not None:
+            self._happened.append(event)
             if isinstance(event, Ended):
                 seat.task = None
-            self._happened.append(event)
+                self._dispatch()
 
     def _bury(self, seat: _Seat, process: WorkerProcess, code: int) -> None:
         """Clear the seat of a dead process; its job is lost if it was begun, else the replacement's."""
@@ -180,6 +214,7 @@ class LocalEngine(Engine):
         if end is not None:
             seat.task = None
             self._happened.append(end)
+            self._dispatch()
         elif self._failure is None:
             self._give(seat, task)
 

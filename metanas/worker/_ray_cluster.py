@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -28,6 +29,10 @@ _TRIES = "5"
 """Ray's tries to reach a head that does not answer, or not to our token: seconds, where its own 20 are minutes."""
 _CONNECT_SECONDS = 5.0
 """Longest time to find that nothing listens at an address."""
+_FOLDER = "mn-ray-"
+"""Begin of the name of a private cluster's folder."""
+_OWNER = "owner.json"
+"""In it: host and process."""
 _STORE_BYTES = 128 * 2**20
 """Object store of a private cluster, through which no data go: a little above the least that Ray takes."""
 
@@ -98,8 +103,7 @@ class Cluster:
     def _connect(self, address: str, options: RayOptions) -> None:
         quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
         if self.private:
-            # Short, because the paths of sockets must be.
-            self._folder = Path(tempfile.mkdtemp(prefix="mn-ray-", dir="/tmp" if Path("/tmp").is_dir() else None))
+            self._folder = _private_folder()
             self.ray.init(
                 address="local", num_cpus=_private_cpus(options), include_dashboard=False,
                 object_store_memory=_STORE_BYTES, _temp_dir=str(self._folder), **quiet,
@@ -148,6 +152,33 @@ def _private_cpus(options: RayOptions) -> int:
     """As many as there are, or as the workers that were asked for take: like local workers they may be more."""
     asked = (options.count or 0) * (options.cpus_per_trial or 1.0)
     return max(usable_cores(), int(asked + 0.999))
+
+
+def _private_folder() -> Path:
+    """A folder for a cluster of this process; those of processes that were killed are removed."""
+    # Short, because the paths of sockets must be.
+    parent = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+    for note in parent.glob(f"{_FOLDER}*/{_OWNER}"):
+        if _is_left(note):
+            shutil.rmtree(note.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=parent))
+    (folder / _OWNER).write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}), encoding="utf-8")
+    return folder
+
+
+def _is_left(note: Path) -> bool:
+    """Whether a folder is ours, and its process, which was of this host, is gone."""
+    try:
+        if hasattr(os, "getuid") and note.parent.lstat().st_uid != os.getuid():
+            return False
+        owner = json.loads(note.read_text(encoding="utf-8"))
+        if owner["host"] == socket.gethostname() and os.name == "posix":
+            os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return False
 
 
 def _use_token(private: bool, imported: bool) -> None:

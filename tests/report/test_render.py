@@ -7,7 +7,6 @@ import hashlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -153,13 +152,11 @@ def test_several_objectives_have_a_front(objectives: int, trials: Trials, summar
         assert f"accuracy against {name}" in page.words
 
 
-def test_many_trials_stay_small_and_quick(trials: Trials, summary: Summary) -> None:
-    rows = trials(5000, random=500)
-    start = time.process_time()
-    text = render_report(summary(), rows)
-    assert time.process_time() - start < 5
-    assert len(text.encode()) < 5e6
-    assert "The 500 best of 5,000 trials" in text
+def test_many_trials_stay_small(trials: Trials, summary: Summary) -> None:
+    few, many = (render_report(summary(), trials(n, random=500)) for n in (1000, 4000))
+    assert "The 500 best of 4,000 trials" in many
+    # The table ends, and plots have a mark a trial.
+    assert (len(many) - len(few)) / 3000 < 250
 
 
 def test_plots_are_well_formed_and_the_page_repeats(trials: Trials, summary: Summary) -> None:

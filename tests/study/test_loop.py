@@ -11,6 +11,7 @@ from metanas.errors import StudyError
 from metanas.study import Ending, SearchResult, Trials, read_run
 from metanas.study._storage import open_storage
 from metanas.trial import Attempt, Status, pareto_front
+from metanas.worker import InlineEngine
 
 TINY = """\
 space: tiny
@@ -148,6 +149,17 @@ def test_time_ends_the_search_and_its_running_trials(toy: Any, orders: Any, tria
     before = len(found)
     assert toy.session(folder).ending is Ending.TIME, "the time of earlier sessions counts"
     assert len(trials(folder)) <= before + 5
+
+
+def test_gpu_hours_end_the_search_also_those_of_earlier_sessions(toy: Any, trials: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(InlineEngine, "gpus", property(lambda _: 0.5))
+    # The fake says that an evaluation of two epochs takes 2 ms, of half a GPU.
+    folder = toy.create(search={"gpu_hours": 5.5 * 0.002 * 0.5 / 3600})
+    assert toy.session(folder, stop_after=4).ending is Ending.INTERRUPTED
+    assert toy.session(folder).ending is Ending.GPU_HOURS
+    assert sum(trial.status is Status.COMPLETE for trial in trials(folder)) == 6
+    assert toy.session(folder).ending is Ending.GPU_HOURS
+    assert len(trials(folder)) == 6
 
 
 def test_rungs_stop_trials_that_are_not_among_the_best(toy: Any) -> None:

@@ -46,10 +46,29 @@ def test_every_sampler_searches_a_conditional_space(toy: Any, name: str, capfd: 
     space = result.architecture.space
     for trial, stored in zip(result.trials, result.study.trials, strict=True):
         assert space.to_values(space.to_row(trial.decisions)) == trial.decisions
-        assert stored.params | {"train.lr": 0} == trial.decisions | {"train.lr": 0}
+        shown = {name: stored.params[name] for name in trial.decisions}  # TPE's trials have more
+        assert shown | {"train.lr": 0} == trial.decisions | {"train.lr": 0}
         assert stored.params.get("train.lr", 0) == pytest.approx(trial.decisions.get("train.lr", 0), rel=0.01)
         assert stored.state.is_finished()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("settings", "all_decisions"), [({}, True), ({"multivariate": True, "group": True}, False)])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tpe_is_asked_for_inactive_decisions_too_unless_it_has_groups(
+    toy: Any, settings: dict[str, bool], all_decisions: bool
+) -> None:
+    folder = toy.create(CONDITIONAL, search={"strategy": {"optuna:tpe": settings}, "trials": 14})
+    toy.session(folder, stop_after=12)
+    toy.session(folder)
+    result = SearchResult.load(folder.path)
+    names = {decision.name for decision in result.architecture.space.decisions}
+    for trial, stored in zip(result.trials, result.study.trials, strict=True):
+        assert (set(stored.params) == names) is all_decisions
+        assert set(trial.decisions) < names, "what is inactive is no decision of the trial"
+        assert {name: stored.params[name] for name in trial.decisions if name != "train.lr"} == {
+            name: value for name, value in trial.decisions.items() if name != "train.lr"
+        }
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "nsgaii"])

@@ -50,6 +50,16 @@ def test_sessions_are_joined_and_what_was_cut_off_is_lost(tmp_path: Path) -> Non
     assert timeline.running == []
 
 
+def test_a_result_that_a_later_session_found_belongs_to_the_one_that_made_it(tmp_path: Path) -> None:
+    found = ended(4600.5, 1, "b")
+    timeline = read_timeline(write(tmp_path / "log.jsonl", *EVENTS[:5], found, *EVENTS[5:]))
+    assert [(s.trial, s.began, s.ended, s.status) for s in timeline.spans][:2] == [
+        (0, 2, 10, Status.COMPLETE),
+        (1, 4, 10, Status.COMPLETE),
+    ]
+    assert timeline.seconds == 15
+
+
 def test_a_search_that_goes_on_has_jobs_under_way(tmp_path: Path) -> None:
     timeline = read_timeline(write(tmp_path / "log.jsonl", *EVENTS), running=True, now=4610.0)
     (running,) = timeline.running

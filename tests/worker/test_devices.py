@@ -83,10 +83,11 @@ def test_auto_is_one_worker_a_gpu() -> None:
     assert [slot.threads for slot in slots] == [3, 3, 2]
 
 
-def test_more_workers_than_gpus_take_turns_and_share_memory() -> None:
+def test_more_workers_than_gpus_take_turns_and_share_what_their_processes_leave_of_the_memory() -> None:
     slots = plan_slots(3, [A, B], 6)
     assert [slot.visible for slot in slots] == [A.uuid, B.uuid, A.uuid]
-    assert [slot.memory for slot in slots] == [40 * GIB, 40 * GIB, 40 * GIB]
+    assert [slot.memory for slot in slots] == [79 * GIB, 40 * GIB, 79 * GIB]
+    assert {slot.memory for slot in plan_slots(4, [Device("GPU-small", GIB)], 4)} == {GIB // 4}
     assert [slot.visible for slot in plan_slots(1, [A, B], 6)] == [A.uuid]
     assert plan_slots(2, [Device("MIG-1", None)], 2)[0].memory is None
 

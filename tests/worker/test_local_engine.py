@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -88,6 +89,62 @@ def finish(engine: LocalEngine) -> list[Result]:
         heard += engine.events(1)
     heard += engine.events(0.1)
     return list(results_of(heard).values())
+
+
+GPUS = [Device("GPU-large", 3 * 2**30), Device("GPU-small", 2 * 2**30)]
+"""Each of two workers; without what their processes take, 2 and 1 GiB are for trainings."""
+
+
+def _at_a_time(events: list[Event], among: set[str]) -> int:
+    """The greatest number of jobs among some that were under way together."""
+    running, most = set[str](), 0
+    for event in events:
+        if isinstance(event, Started) and event.job_id in among:
+            running.add(event.job_id)
+        elif isinstance(event, Ended):
+            running.discard(event.result.job_id)
+        most = max(most, len(running))
+    return most
+
+
+def test_on_a_gpu_run_as_many_trainings_as_its_memory_has_room_for(tmp_path: Path) -> None:
+    small = [replace(make_job(n, sleep=0.05), memory=2**29) for n in range(8)]
+    large = [replace(make_job(n, sleep=0.05), memory=2 * 2**30) for n in range(10, 13)]
+    with LocalEngine(SCRIPTED_SETUP, plan_slots(4, GPUS, 4), log_dir=tmp_path) as engine:
+        events = run_jobs(engine, small)
+        assert _at_a_time(events, {job.id for job in small}) == 4
+        mixed = run_jobs(engine, [large[0], small[0], large[1], small[1], large[2]])
+        assert {result.status for result in results_of(mixed).values()} == {Status.COMPLETE}
+        assert _at_a_time(mixed, {job.id for job in large}) == 1, "two have no room on the large one, none on the small"
+        places = {event.job_id: event.worker for event in mixed if isinstance(event, Started)}
+        assert {places[job.id] for job in large} <= {"worker-0", "worker-2"}
+        # What has room nowhere gets the largest for itself, where its evaluator refuses it.
+        huge = replace(make_job(20), memory=2**40)
+        assert run_one(engine, huge).status is Status.COMPLETE
+        assert engine.free == engine.capacity == 4
+
+
+def test_a_job_that_waits_for_memory_can_be_cancelled_and_lets_others_pass(tmp_path: Path) -> None:
+    with LocalEngine(SCRIPTED_SETUP, plan_slots(2, GPUS[:1], 2), log_dir=tmp_path) as engine:
+        first = replace(make_job(1, epochs=10_000, sleep=0.01), memory=2**30)
+        waiting = replace(make_job(2), memory=2 * 2**30)
+        engine.submit(first)
+        assert engine.free == 1
+        engine.submit(waiting)
+        assert engine.free == 0, "what comes later must not keep it waiting"
+        engine.cancel(waiting.id)
+        assert engine.free == 1
+        third = replace(make_job(3), memory=2**30)
+        engine.submit(third)
+        ended = []
+        for event in listen(engine):
+            if isinstance(event, Ended):
+                ended.append((event.result.job_id, event.result.status))
+                if event.result.job_id == third.id:
+                    engine.cancel(first.id)
+                if event.result.job_id == first.id:
+                    break
+        assert ended == [(waiting.id, Status.CANCELLED), (third.id, Status.COMPLETE), (first.id, Status.CANCELLED)]
 
 
 def test_workers_know_their_threads_and_see_no_gpu() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import socket
+import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from metanas.errors import MetanasError, MissingDependencyError
-from metanas.worker import RayOptions, make_engine
+from metanas.worker import RayOptions, _ray_cluster, make_engine
 from metanas.worker import _ray_parcel as parcel
 from metanas.worker._ray_cluster import Needs, needs_of, room
 from metanas.worker._ray_link import Link, NodeEnd
@@ -183,6 +186,28 @@ def test_modules_that_are_not_installed_go_with_those_beside_them(
     installed = {"allow_python": True, "evaluator": {"python": "metanas.testing.evaluators:ScriptedEvaluator"},
                  "metrics": ["torch.nn:Linear", "json:dumps", "nowhere:f"]}  # fmt: skip
     assert parcel.code_parcel(installed) is None
+
+
+# --- private clusters
+
+
+def test_folders_of_clusters_whose_process_was_killed_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ray_cluster, "Path", lambda text: tmp_path if text == "/tmp" else Path(text))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    notes = {"killed": dead.pid, "lives": os.getpid(), "elsewhere": dead.pid, "torn": dead.pid}
+    for name, pid in notes.items():
+        (tmp_path / f"mn-ray-{name}").mkdir()
+        owner = {"host": "another" if name == "elsewhere" else socket.gethostname(), "pid": pid}
+        (tmp_path / f"mn-ray-{name}" / "owner.json").write_text("{" if name == "torn" else json.dumps(owner))
+    (tmp_path / "mn-ray-other").mkdir()
+    folder = _ray_cluster._private_folder()
+    assert {path.name.removeprefix("mn-ray-") for path in tmp_path.iterdir() if path != folder} == {
+        "lives", "elsewhere", "torn", "other",
+    }  # fmt: skip
+    assert json.loads((folder / "owner.json").read_text())["pid"] == os.getpid()
 
 
 # --- sums
