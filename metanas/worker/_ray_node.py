@@ -23,7 +23,7 @@ from metanas.errors import MetanasError
 from metanas.worker._devices import Slot, find_devices
 from metanas.worker._handle import WorkerProcess, describe_exit
 from metanas.worker._ray_link import NodeEnd
-from metanas.worker._ray_parcel import node_folder, pack, receive, with_data_at
+from metanas.worker._ray_parcel import leave_node, node_folder, pack, receive, remove_old, with_data_at
 from metanas.worker._run import describe
 
 _LOG_BYTES = 2**16
@@ -46,7 +46,9 @@ class NodeWorker:
         """Commands for the process, kept until it starts."""
         self._process: WorkerProcess | None = None
         self._inbox: queue.SimpleQueue[tuple[WorkerProcess, str, dict[str, Any]]] = queue.SimpleQueue()
-        self._folder = Path(tempfile.mkdtemp(prefix="metanas-worker-"))
+        # In the search's folder, which is found and removed later if nobody is left to do it.
+        self._folder = Path(tempfile.mkdtemp(prefix="worker-", dir=node_folder(self._search)))
+        remove_old(node_folder(self._search))
         self._log = self._folder / "log"
         self._log_sent = 0
         self._channel.say("hello", self._introduce())
@@ -92,7 +94,7 @@ class NodeWorker:
             process.join()
         text = self._new_log()
         shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(node_folder(self._search), ignore_errors=True)
+        leave_node(self._search)
         return text.encode()
 
     # --- commands

@@ -211,7 +211,7 @@ def receive(folder: Path, key: str, pieces: Iterable[bytes]) -> Path:
     target = folder / key
     with FileLock(folder / f"{key}.lock"):
         if not target.exists():
-            _remove_old(folder)
+            remove_old(folder)
             partial = folder / f"{key}.new"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
@@ -220,7 +220,15 @@ def receive(folder: Path, key: str, pieces: Iterable[bytes]) -> Path:
     return target
 
 
-def _remove_old(folder: Path) -> None:
+def leave_node(search: str) -> None:
+    """Remove the folder of a search once no worker of this node has anything in it."""
+    folder = node_folder(search)
+    if not any(folder.glob("worker-*")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the folders of other searches that nobody has used for days, and note that this one is used."""
     os.utime(folder)
     for other in folder.parent.iterdir():
         if other != folder and other.is_dir() and time.time() - other.stat().st_mtime > _OLD_SECONDS:

@@ -233,7 +233,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     tmp_path: Path, trials: Callable[[RunFolder], list[TrialRecord]]
 ) -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(4800, 20)).astype(np.float32)
+    x = rng.normal(size=(1600, 20)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=np.where(x[:, 0] > 0, "yes", "no"))
     (tmp_path / "space.yaml").write_text(TRAINED)
     settings = {

@@ -139,6 +139,21 @@ def test_the_folder_on_a_node_belongs_to_its_user_alone(tmp_path: Path, monkeypa
         parcel.node_folder("abc")
 
 
+def test_what_killed_workers_left_on_a_node_is_removed_by_later_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parcel.tempfile, "gettempdir", lambda: str(tmp_path))
+    for name in ("old", "mine"):
+        (parcel.node_folder(name) / "worker-1").mkdir()
+    os.utime(parcel.node_folder("old"), (0, 0))
+    parcel.leave_node("mine")
+    parcel.remove_old(parcel.node_folder("mine"))
+    assert [path.name for path in parcel.node_folder("mine").parent.iterdir()] == ["mine"], "its other worker is there"
+    (parcel.node_folder("mine") / "worker-1").rmdir()
+    parcel.leave_node("mine")
+    assert not list(tmp_path.glob("metanas-*/*"))
+
+
 @pytest.mark.parametrize("spec", ["data.csv", {"table": "data.csv", "target": "b"}])
 def test_data_are_found_and_moved(tmp_path: Path, spec: Any) -> None:
     (tmp_path / "data.csv").write_text("a,b\n")
