@@ -108,11 +108,24 @@ def _at_a_time(events: list[Event], among: set[str]) -> int:
 
 
 def test_on_a_gpu_run_as_many_trainings_as_its_memory_has_room_for(tmp_path: Path) -> None:
-    small = [replace(make_job(n, sleep=0.05), memory=2**29) for n in range(8)]
+    small = [replace(make_job(n, sleep=0.01), memory=2**29) for n in range(2)]
+    endless = [replace(make_job(n, epochs=10_000, sleep=0.01), memory=2**29) for n in range(4, 8)]
     large = [replace(make_job(n, sleep=0.05), memory=2 * 2**30) for n in range(10, 13)]
     with LocalEngine(SCRIPTED_SETUP, plan_slots(4, GPUS, 4), log_dir=tmp_path) as engine:
-        events = run_jobs(engine, small)
-        assert _at_a_time(events, {job.id for job in small}) == 4
+        for job in endless:
+            engine.submit(job)
+        begun = 0
+        for event in listen(engine):
+            begun += isinstance(event, Started)
+            if begun == 4:  # all of them run
+                break
+        assert engine.free == 0
+        for job in endless:
+            engine.cancel(job.id)
+        for event in listen(engine):
+            begun -= isinstance(event, Ended)
+            if begun == 0:
+                break
         mixed = run_jobs(engine, [large[0], small[0], large[1], small[1], large[2]])
         assert {result.status for result in results_of(mixed).values()} == {Status.COMPLETE}
         assert _at_a_time(mixed, {job.id for job in large}) == 1, "two have no room on the large one, none on the small"
