@@ -75,6 +75,27 @@ def test_a_result_that_could_not_be_sent_is_found(toy: Any, orders: Any, trials:
     assert not folder.spool.exists()
 
 
+class InOrder(Listener):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def began(self, **said: Any) -> None:
+        self.heard.append(f"began, {said['known']} known")
+
+    def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
+        self.heard.append(f"{record.number} ended")
+
+
+def test_a_result_that_is_found_is_told_of_after_the_beginning(toy: Any) -> None:
+    folder, record = left_running(toy)
+    spool(folder, record, value=0.125)
+    listener = InOrder()
+    run_session(folder, allow_python=True, listener=listener)
+    assert listener.heard[:2] == ["began, 2 known", "2 ended"]
+    told = [event["event"] for event in map(json.loads, folder.log.read_text().splitlines())]
+    assert told.index("result_found") > max(n for n, kind in enumerate(told) if kind == "session_began")
+
+
 @pytest.mark.parametrize("what", ["another", "cancelled", "torn", "stranger", "nothing"])
 def test_without_a_result_that_counts_the_trial_is_begun_again(toy: Any, trials: Any, what: str) -> None:
     folder, record = left_running(toy)
