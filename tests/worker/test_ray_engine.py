@@ -20,6 +20,9 @@ if importlib.util.find_spec("ray") is None:  # not imported here: it would not s
     pytest.skip("the package ray is not installed (extra ray)", allow_module_level=True)
 
 
+pytestmark = pytest.mark.timeout(400)  # the first test starts the cluster
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster(ray_token: str) -> Iterator[Cluster]:
     """One cluster for all engines of this file, which find that the process is connected to it."""
