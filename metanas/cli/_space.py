@@ -156,7 +156,10 @@ def _profile_text(found: SpaceProfile) -> str:
     steps = "".join(f"{seconds * 1000:13,.1f} ms" for _, seconds in found.steps.values())
     lines += [f"{'training step':16}{steps}", ""]
     if found.built < 1:
-        lines.append(f"{found.built:.0%} of {found.sampled} random networks can be built for the data.")
+        share = f"{found.built:.0%} of {found.sampled} random networks"
+        # Where no shapes are at odds, what is missing is a path: options such as none cut it.
+        said = "can be built for the data" if found.problems else "lead from input to output; others are never proposed"
+        lines.append(f"{share} {said}.")
     if found.problems:
         lines += ["A search would refuse to start, as some networks cannot be built:", *found.problems]
     if found.constraints:

@@ -89,6 +89,8 @@ class _Drawer:
         self.signatures = Signatures(space)
         self.names: dict[int, str] = {}
         """Name of each part that is drawn beside the network, by signature."""
+        self.deciders: dict[int, list[set[int]]] = {}
+        """By signature of a cell: the decisions of each copy of it, in the order in which they are met."""
         self.titles: set[str] = set()
         """Names that choices inside the network bear."""
         self.waiting: list[Template] = []
@@ -145,7 +147,16 @@ class _Drawer:
         if signature not in self.names:
             self.names[signature] = self._name(part)
             self.waiting.append(part)
-        return lines_box(self.names[signature], [], "other")
+        lines = []
+        if isinstance(part, Cell):
+            # A cell that looks like one before it may be a copy that makes decisions of its own.
+            deciders = self.deciders.setdefault(signature, [])
+            reads = columns_read(part)
+            if reads not in deciders:
+                deciders.append(reads)
+            if deciders.index(reads):
+                lines = ["decides for itself"]
+        return lines_box(self.names[signature], lines, "other")
 
     def _name(self, part: Switch | Branches | Cell) -> str:
         place = self.space.decisions[part.decision].name if isinstance(part, Switch) else part.site

@@ -207,6 +207,14 @@ def test_copies_that_differ_in_names_alone_are_drawn_once() -> None:
     assert "stage1 ×{2, 3, 4}" in found
 
 
+def test_a_copy_of_a_cell_that_decides_for_itself_says_so() -> None:
+    cell = "{graph: {nodes: 3, every_edge: {choice: [identity, conv]}}}"
+    for second, told in (("cell", False), ("{new: cell}", True)):
+        text = f"space: s\nblocks: {{cell: {cell}}}\nnetwork: [cell, {second}, head]\n"
+        drawn = draw_space(parse_space_text(text), format="svg").decode()
+        assert ("decides for itself" in drawn) == told
+
+
 def test_recursive_spaces_name_their_parts() -> None:
     space = parse_space_text(RECURSIVE)
     start = time.perf_counter()
