@@ -121,8 +121,14 @@ class CanonicalIds:
             name = self._relay.name(filling)
             if name is not None:
                 return name
-        series = self._series(self.space.template, filling)
-        return b"nothing" if series is None else b"%d %b" % (series.factor, series.name)
+        joined: list[Series] = []
+        if not self._run(self._plan(self.space.template), filling, joined):
+            return b"nothing"
+        for series in joined:
+            if series.factor != 1:
+                whole = self._pieces.in_series(joined)
+                return b"%d %b" % (whole.factor, whole.name)
+        return b"1 " + b"".join([series.name for series in joined])
 
     def _series(self, template: Template, filling: Filling) -> Series | None:
         """A template in series position; None when it cuts the network."""

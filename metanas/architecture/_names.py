@@ -42,7 +42,13 @@ class Names:
         numbers = self._numbers
         terms = [0]
         for label, ports in islice(zip(*piece[:2], strict=True), 1, None):
-            key = label, all_renamed(ports, terms)
+            # As all_renamed, without calls where an op reads one instance, as most do.
+            if len(ports) == 1 and len(ports[0]) == 1:
+                source, count = ports[0][0]
+                read: tuple[Multiset, ...] = (((terms[source], count),),)
+            else:
+                read = all_renamed(ports, terms)
+            key = label, read
             term = numbers.get(key)
             terms.append(self._new_term(key) if term is None else term)
         if len(set(terms)) < len(terms):
