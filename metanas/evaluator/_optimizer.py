@@ -25,10 +25,14 @@ def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimizer for parameter groups that lie on ``device``."""
+def build_optimizer(
+    groups: list[dict[str, Any]], recipe: Recipe, device: torch.device, *, some: bool = False
+) -> torch.optim.Optimizer:
+    """The recipe's optimizer for parameter groups that lie on ``device``; ``some`` where a step moves some of them only."""
     fused = device.type in _FUSED
     if recipe.optimizer == "sgd":
+        # The one of one kernel takes no weights with momentum together with others that have none yet.
+        fused = fused and not some
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam

@@ -26,6 +26,8 @@ _CLIP = 5.0
 """Longest gradient of w: as in Liu et al. 2019, section 3.1."""
 _ALARM = 0.5
 """Part of the way from even weights to all weight on options without weights of their own, at which decisions have collapsed."""
+_DRAWS, _APART = 10, 1_000_003
+"""Rows drawn for a step, as one may have every path cut; and how far apart their numbers are."""
 _OLES_EVERY, _OLES_BELOW = 20, 0.3
 """Steps over which an op's gradients are compared, and the mean cosine below which it stops: Jiang et al. 2023, section 4.1."""
 
@@ -67,7 +69,7 @@ class SupernetTraining:
         self._whole = nn.ModuleDict({"supernet": supernet, "policy": policy}).to(self._device)
         if train[0].ndim == 4:
             reorder(supernet, torch.channels_last)
-        self._optimizer = build_optimizer(parameter_groups(supernet, recipe.decay), recipe, self._device)
+        self._optimizer = build_optimizer(parameter_groups(supernet, recipe.decay), recipe, self._device, some=True)
         self._agreement: dict[str, list[float]] = {}
         self._batch = recipe.batch_for(len(train[1]))
         shares = [len(free) / supernet.space.decisions[c].size for c, free in free_options(supernet.space).items()]
@@ -146,11 +148,15 @@ class SupernetTraining:
         return self._loss(outputs.reshape_as(targets) if targets.is_floating_point() else outputs, targets)
 
     def _step(self, batch: Data, number: int, progress: float) -> float | None:
-        """A step of w. None where the row has no network."""
+        """A step of w. None where no row that was drawn has a network."""
         self._optimizer.zero_grad()
-        try:
-            loss = self._loss_of(batch, self.policy.row(number, progress).detach())
-        except ShapeError:
+        for attempt in range(_DRAWS):
+            try:
+                loss = self._loss_of(batch, self.policy.row(number + attempt * _APART, progress).detach())
+                break
+            except ShapeError:
+                continue
+        else:
             return None
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.supernet.parameters(), _CLIP)
@@ -160,30 +166,35 @@ class SupernetTraining:
     def _learn_decisions(self, train: Data, validation: Data, progress: float, rate: float) -> None:
         """A step of α, on validation data."""
         method = self.policy.method
-        row = self.policy.relaxed(method.paths, progress)
-        try:
-            of_row: Tensor | None
-            if method.order == 2:
-                of_row = self._second_order(train, validation, row, rate)
-            else:
-                leaf = row.detach().requires_grad_()
-                loss = self._loss_of(validation, leaf)
-                if method.stops:
-                    self._optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    of_row = leaf.grad
-                    self._compare(train, row)
-                else:
-                    # Of the decisions alone: the gradients of w, a third of the work, are not computed.
-                    (of_row,) = torch.autograd.grad(loss, leaf)
-        except ShapeError:
+        for _ in range(_DRAWS):
+            row = self.policy.relaxed(method.paths, progress)
+            if (of_row := self._gradient_of(row, train, validation, rate)) is not None:
+                break
+        else:
             return
-        assert of_row is not None
         (gradient,) = torch.autograd.grad(row, self.policy.logits, of_row)
         if method.beta:
             (decay,) = torch.autograd.grad(self.policy.decay(), self.policy.logits)
             gradient = gradient + method.beta * progress * decay
         self.policy.update(gradient)
+
+    def _gradient_of(self, row: Tensor, train: Data, validation: Data, rate: float) -> Tensor | None:
+        """Of the loss on validation data by a row; None where the row has no network."""
+        method = self.policy.method
+        try:
+            if method.order == 2:
+                return self._second_order(train, validation, row, rate)
+            leaf = row.detach().requires_grad_()
+            loss = self._loss_of(validation, leaf)
+        except ShapeError:
+            return None
+        if not method.stops:
+            # Of the decisions alone: the gradients of w, a third of the work, are not computed.
+            return torch.autograd.grad(loss, leaf)[0]
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._compare(train, row)
+        return leaf.grad
 
     def _second_order(self, train: Data, validation: Data, row: Tensor, rate: float) -> Tensor:
         """Liu et al. 2019, equations 7 and 8: ∇α L_val(w − ξ ∇w L_train), its second part by a difference along ∇w' L_val."""

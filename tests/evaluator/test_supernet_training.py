@@ -70,6 +70,12 @@ def test_every_method_learns(name: str) -> None:
     assert torch.equal(before, made.policy.logits) != METHODS[name].learns
 
 
+def test_sgd_moves_weights_that_join_later() -> None:
+    torch.manual_seed(0)
+    progress = training(METHODS["spos"], text=SPACE.replace("train: {", "train: {optimizer: sgd, ")).run(3)
+    assert progress.status is Status.COMPLETE
+
+
 def test_a_gradient_leads_the_decisions_to_the_better_op() -> None:
     """Means are equal: without the first and the last convolution only the one in the middle tells bars apart."""
     text = SPACE.replace("conv_bn_act: {out: $width}", "act: {kind: relu}").replace(
