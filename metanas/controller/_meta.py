@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.controller._acquisition import cover, expected_gain
+from metanas.controller._acquisition import cover, expected_gain, promise
 from metanas.controller._meta_memory import Memory
 from metanas.controller._scalarise import scalar_losses
 from metanas.controller._strategy import (
@@ -27,18 +27,18 @@ from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
 _ASKED = 200
-"""Candidates offered to ``accept`` in order of gain before a random one is taken."""
+"""Candidates offered to ``accept`` in order of promise before a random one is taken."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta(Strategy):
-    """Expected gain under Gaussian processes that learned from other data sets, and drop what does not hold here.
+    """Gaussian processes that learned from other data sets, and drop what does not hold here; upper confidence bounds.
 
     The first proposals are a portfolio: a network for every way in which the sources disagree; without sources random.
-    Then the candidate whose evaluation is expected to raise the best posterior mean most. With single trainings that
-    are known to be noisy, this may be one of the leaders again. Workers in parallel get different networks, because
+    Then the candidate with the highest upper bound; or, where trainings are noisy, one of the leaders again when that is
+    expected to raise the best posterior mean more. Workers in parallel get different networks, because
     those under way count as evaluated with the result that is expected of them. With several objectives each proposal
     draws weights, and the scores are of the weighted worst (see :func:`scalar_losses`).
     """
@@ -85,11 +85,11 @@ class Meta(Strategy):
         if not len(seen.places):
             return random_proposal(space, accept, rng)
         opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
-        gain = expected_gain(opinion, np.unique(seen.places))
-        again = self._again(model, opinion, seen, gain)
+        bound = promise(opinion)
+        bound[[*seen.places, *seen.waiting]] = -np.inf
+        again = self._again(model, opinion, seen, int(bound.argmax()))
         if again is None:
-            gain[[*seen.places, *seen.waiting]] = -np.inf
-            return _first(field, gain, accept, "predictor") or random_proposal(space, accept, rng)
+            return _first(field, bound, accept, "predictor") or random_proposal(space, accept, rng)
         return Proposal(field.rows[again].copy(), "repeat", repeat=True)
 
     def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
@@ -122,22 +122,20 @@ class Meta(Strategy):
     def acquisition(
         self, space: SearchSpace, observations: Sequence[Observation], rng: np.random.Generator
     ) -> Callable[[Rows], npt.NDArray[np.float64]]:
-        """Expected gain of any rows, ``(n, n_decisions)`` to ``(n,)``: what an optimiser over rows maximises.
+        """Upper bounds of any rows, ``(n, n_decisions)`` to ``(n,)``: what an optimiser over rows maximises.
 
         Not differentiable in relaxed rows, since structure is read off whole graphs.
         """
         model = self._memory.model(space, self.sources, self.model, single=self.single)
 
-        def gain(rows: Rows) -> npt.NDArray[np.float64]:
+        def bound(rows: Rows) -> npt.NDArray[np.float64]:
             field = self._memory.known_field(space, model, self.facts, observations, rows)
             seen = _Seen(field, observations, rng)
             opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
             places = [place for place in map(field.find, rows) if place is not None]
-            if not seen.places:
-                return np.asarray(opinion.mean[places])
-            return expected_gain(opinion, np.unique(seen.places))[places]
+            return np.asarray(promise(opinion)[places])
 
-        return gain
+        return bound
 
     def _portfolio(self, field: Field, observations: Sequence[Observation]) -> list[int]:
         """What to begin with that is not begun yet, in order; a few more than are needed, should some be refused."""
@@ -146,20 +144,19 @@ class Meta(Strategy):
         chosen = cover(field.scores, weights, 4 * self.start, np.zeros(len(field.rows), dtype=bool))
         return [index for index in chosen if tuple(field.rows[index].tolist()) not in begun]
 
-    def _again(self, model: SpaceModel, opinion: Opinion, seen: _Seen, gain: Any) -> int | None:
-        """The leader that is worth another training more than any new network is worth its first; None for none."""
+    def _again(self, model: SpaceModel, opinion: Opinion, seen: _Seen, new: int) -> int | None:
+        """The leader whose training again is expected to gain more than the first of ``new``; None for none."""
         if self.repeats < 2 or not model.noisy or seen.exact:
             return None
         counts = np.bincount([*seen.places, *seen.waiting], minlength=len(opinion.mean))
         alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])
         leaders = alive[np.argsort(-opinion.mean[alive], kind="stable")[:_LEADERS]]
         leaders = leaders[counts[leaders] < self.repeats]
-        fresh = gain.copy()
-        fresh[[*seen.places, *seen.waiting]] = -np.inf
         if not len(leaders):
             return None
+        gain = expected_gain(opinion, np.unique(seen.places))
         best = int(leaders[gain[leaders].argmax()])
-        return best if gain[best] > fresh.max() else None
+        return best if gain[best] > gain[new] else None
 
 
 class _Seen:
