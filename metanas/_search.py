@@ -53,7 +53,8 @@ def search(
     *,
     objective: str | Mapping[str, Any] | None = None,
     constraints: Sequence[str] = (),
-    strategy: str | Mapping[str, Any] = "evolution",
+    strategy: str | Mapping[str, Any] | None = None,
+    predictor: str | None = None,
     trials: int | None = None,
     time: str | float | None = None,
     gpu_hours: float | None = None,
@@ -84,6 +85,10 @@ def search(
         Metric name, or ``{"maximize": …, "minimize": …}``; by default accuracy, or R² for a regression.
     epochs
         Epochs of a training; a rising list also names the rungs at which the worse trials are stopped.
+    strategy
+        Name, or ``{name: {setting: value}}``; by default evolution, with a ``predictor`` meta.
+    predictor
+        Name or path of the predictor that meta starts from.
     max_memory
         Memory that one training may take, in bytes or as ``"4GB"``; larger networks are refused.
     stop
@@ -109,7 +114,7 @@ def search(
     settings: dict[str, Any] = {
         "name": name, "space": str(space), "data": data, "objective": objective, "constraints": list(constraints),
         "search": _given(
-            strategy=strategy, trials=trials, time=time, gpu_hours=gpu_hours, target=target, max_memory=max_memory,
+            strategy=strategy, predictor=predictor, trials=trials, time=time, gpu_hours=gpu_hours, target=target, max_memory=max_memory,
             seed=seed,
         ),
         "fidelity": _given(epochs=list(epochs) if isinstance(epochs, Sequence) else epochs, stop=stop), "train": train,
