@@ -205,7 +205,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--part", choices=["darts", "gdas", "all"], default="all")
     options.add_argument("--steps", type=int, default=0, help="a variant; 2 of darts and 6 of gdas if not given")
-    options.add_argument("--variant", choices=["hand", "metanas"], help=argparse.SUPPRESS)
+    options.add_argument("--variant", choices=["hand", "metanas"], help="measure one alone, in this process")
     given = options.parse_args()
     if given.variant:
         print(json.dumps(measure(given.part, given.variant, given.steps)))
