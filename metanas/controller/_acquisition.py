@@ -13,7 +13,7 @@ from metanas.predictor import Opinion
 Array = npt.NDArray[Any]
 
 _CURIOSITY = 1.0
-"""Deviations above the mean. Of 1/2, 1 and expected improvement the best on NAS-Bench-Graph; a few seeds say so."""
+"""Deviations above the mean. Of 1/2 and 1 the better on NAS-Bench-Graph, as far as a few seeds say."""
 _WORTH = 0.01
 """Least gain in normal scores that another network of a portfolio brings."""
 
