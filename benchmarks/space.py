@@ -191,9 +191,11 @@ def show_build(result: dict[str, Any]) -> None:
 # --- load
 
 _LOAD = """
-import json, sys, time
+import gc, json, sys, time
+from metanas.cli._space import COLLECT_AFTER
 from metanas.space import load_space
 from metanas.architecture import check_shapes, has_shapes
+gc.set_threshold(COLLECT_AFTER)  # as 'metanas space' does
 name, times = sys.argv[1], []
 for _ in range(3):
     started = time.process_time()
