@@ -188,7 +188,9 @@ def test_the_search_killed_at_random_moments_loses_and_doubles_nothing(
     assert all(t in final for t in kept)
 
 
-def test_workers_killed_by_others_are_replaced(toy: Any, running: Any, slow: Path, trials: Any) -> None:
+def test_workers_killed_by_others_are_replaced(toy: Any, running: Any, slow: Path, orders: Any, trials: Any) -> None:
+    # So long that the worker whose trial was the last to begin is still at it when it is killed.
+    orders(sleep=0.15, log=str(toy.folder / "begun"))
     process, folder = start(running, slow)
     for goal in (3, 8, 13):
         wait(lambda goal=goal: len(events(folder, "trial_ended")) >= goal)

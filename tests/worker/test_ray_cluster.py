@@ -53,7 +53,8 @@ class Nodes:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
         command += ["--num-cpus=2", "--num-gpus=1", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1"]
         orders = {"crawl": dict.fromkeys(_LONG, 2)}
-        environment = {**os.environ, "FAKE": json.dumps(orders)}
+        # What the workers of a killed node leave behind goes with the folder.
+        environment = {**os.environ, "FAKE": json.dumps(orders), "TMPDIR": str(self.folder)}
         with (self.folder / "out").open("ab") as out:
             process = subprocess.Popen(
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
