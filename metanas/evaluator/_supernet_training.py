@@ -88,6 +88,10 @@ class SupernetTraining:
             self._whole, self._optimizer, torch.GradScaler(enabled=False), self._generator, self._device
         )  # fmt: skip
         if checkpoint and (kept := checkpoint.load(trained)):
+            self._agreement = {name: list(seen) for name, seen in kept.pop("agreement").items()}
+            still = set(kept.pop("stopped"))
+            for name, weight in self.supernet.named_parameters():
+                weight.requires_grad_(name not in still)
             progress = SupernetProgress(**{**kept, "status": Status.COMPLETE})
             self.policy.uniform = self.policy.uniform or progress.collapsed > 0
         for epoch in range(progress.epochs, epochs):
@@ -100,7 +104,9 @@ class SupernetTraining:
             self._watch(progress)
             if checkpoint and epoch + 1 < epochs:
                 kept = {"epochs": progress.epochs, "losses": progress.losses, "free_shares": progress.free_shares}
-                checkpoint.save(trained, kept | {"collapsed": progress.collapsed})
+                stopped = [name for name, weight in self.supernet.named_parameters() if not weight.requires_grad]
+                more = {"collapsed": progress.collapsed, "agreement": self._agreement, "stopped": stopped}
+                checkpoint.save(trained, kept | more)
             said = {"train_loss": loss, "free_share": progress.free_shares[-1]}
             told = report(epoch + 1, {k: v for k, v in said.items() if v == v}) if report else None
             if told is not None:

@@ -170,7 +170,7 @@ def test_a_collapse_sounds_the_alarm_and_paths_become_even() -> None:
     assert made.policy.row(0, 0.5).dtype == torch.int64
 
 
-@pytest.mark.parametrize("name", ["spos", "gdas", "darts"])
+@pytest.mark.parametrize("name", ["spos", "gdas", "darts", "oles"])
 def test_a_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     whole = training(METHODS[name])
