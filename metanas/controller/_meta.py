@@ -44,7 +44,7 @@ class Meta(Strategy):
     """
 
     start: int = 6
-    """Proposals from the portfolio, or at random without sources."""
+    """Proposals from the portfolio, or at random without sources that predict each other."""
     repeats: int = 3
     """Most trainings of one network, where a second one may differ from the first; 1 for never again."""
     sources: tuple[TaskData, ...] = field(default=(), repr=False)
@@ -71,7 +71,7 @@ class Meta(Strategy):
         """See :meth:`Strategy.propose`."""
         model = self._memory.model(space, self.sources, self.model, single=self.single)
         begun = sum(o.losses is not None or o.pending for o in observations)
-        if begun < self.start and not model.sources:
+        if begun < self.start and not model.tells:
             return random_proposal(space, accept, rng)
         field = self._memory.field(space, model, self.facts, observations, accept, rng)
         if begun < self.start:

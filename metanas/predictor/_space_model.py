@@ -51,6 +51,9 @@ which is looked up and stays as it is."""
 _ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
 """By name and text of the space: learning one costs seconds."""
 _MOST_ENCODERS = 8
+_TELLS, _DISTRUST = 0.1, 6.0
+"""Mean rank correlation with which sources must predict each other, and what experts lose in log weight that learned from
+such as do not: so much evidence of the target's own brings them back."""
 _PLAIN_PRIOR, _UNTAUGHT_PRIOR = -1.0, -2.0
 """Logs of the prior weights of the experts that know nothing of the sources: but for its scales, and at all."""
 
@@ -131,6 +134,12 @@ class SpaceModel:
         """Whether evaluations are thought to be single trainings, so that a second one of a network says something new."""
         return self.repeatable < _MEAN
 
+    @property
+    def tells(self) -> bool:
+        """Whether the sources predict each other, so that they may predict another task; a single source may."""
+        taus = [found["0"] for found in self.quality.get("rank_correlation", {}).values()]
+        return bool(self.sources) and (not taus or float(np.mean(taus)) > _TELLS)
+
     def of_trainings(self, single: bool | None) -> SpaceModel:
         """The model where evaluations are ``single`` trainings, or means of several; itself for None."""
         return self if single is None else replace(self, repeatable=_SINGLE if single else _MEAN)
@@ -169,8 +178,9 @@ class SpaceModel:
         untaught = Expert("untaught", PLAIN, PLAIN_START, parts.plain, nothing, _UNTAUGHT_PRIOR)
         if not len(parts.average):
             return [untaught]
-        plain = Expert("plain", PLAIN, self.plain, parts.plain, nothing, _PLAIN_PRIOR)
-        transfer = Expert("transfer", TRANSFER, self.transfer, parts.blocks, self.share * parts.average, 0.0)
+        distrust = 0.0 if self.tells else _DISTRUST
+        plain = Expert("plain", PLAIN, self.plain, parts.plain, nothing, _PLAIN_PRIOR - distrust)
+        transfer = Expert("transfer", TRANSFER, self.transfer, parts.blocks, self.share * parts.average, -distrust)
         return [transfer, plain, untaught]
 
     def belief(self, parts: Parts) -> Belief:

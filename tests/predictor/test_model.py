@@ -79,6 +79,7 @@ def opinion_tau(model: SpaceModel, tilt: float, count: int) -> float:
 
 
 def test_sources_rank_a_new_task_before_its_first_result_and_results_help(model: SpaceModel) -> None:
+    assert model.tells
     assert opinion_tau(model, 0.2, 0) > 0.7
     assert opinion_tau(model, 0.2, 40) > 0.85
     untrained = SpaceModel.untrained(model.space)
@@ -100,6 +101,8 @@ def test_sources_that_mislead_are_overruled_as_evidence_comes_in(model: SpaceMod
 
 def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:
     shuffled = SpaceModel.fit(space, [task(space, n, 0.1, shuffled=True) for n in "pqr"], trees=8)
+    assert not shuffled.tells
+    assert opinion_tau(shuffled, 0.2, 20) > opinion_tau(SpaceModel.untrained(space), 0.2, 20) - 0.1
     assert opinion_tau(shuffled, 0.2, 40) > opinion_tau(SpaceModel.untrained(space), 0.2, 40) - 0.1
 
 
