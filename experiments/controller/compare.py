@@ -4,8 +4,8 @@ For each seed and space a Gaussian process is fitted to noisy results of random 
 them); all methods get the same process, the same results and the same count of calls. A call is a row valued; a gradient
 counts as two. Values are logarithms of the expected improvement, on the space's rows that have no result yet.
 
-``python experiments/controller/compare.py --seeds 10`` writes a table of ``value - best value that any method
-reached``, mean and standard deviation over seeds; ``--part batch`` times a batch of eight; ``--part tune`` scores the settings
+``python experiments/controller/compare.py --seeds 10`` writes a table of ``value - highest value``, mean and
+standard deviation over seeds (the highest of all rows, or what an ascent of 3,000 calls reaches); ``--part batch`` times a batch of eight; ``--part search`` searches with the strategy ``gp``, and without ascents; ``--part tune`` scores the settings
 of the other methods on seeds of their own.
 """
 
@@ -24,7 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from metanas.controller import Ascent, HammingGP, Layout, Learner, Policy, ProcessCritic, climb, log_improvement
+from metanas.controller import (
+    Ascent,
+    Evolution,
+    GaussianProcess,
+    HammingGP,
+    Layout,
+    Learner,
+    Observation,
+    Policy,
+    ProcessCritic,
+    Strategy,
+    climb,
+    log_improvement,
+)
 from metanas.predictor import normal_scores
 from metanas.space import SearchSpace, load_space, parse_space_text
 
@@ -42,6 +55,19 @@ def space_of(name: str) -> SearchSpace:
     return parse_space_text(f"space: {name}\nlanguage: 1\ninput: table\ntabular: {{{decisions}}}\n")
 
 
+def losses_of(space: SearchSpace, weights: Any, rng: np.random.Generator) -> Callable[[Any], Any]:
+    """A loss of rows: a sum over decisions with these weights, and over pairs of them."""
+    layout, d = Layout(space), len(space.decisions)
+    pairs = rng.integers(d, size=(3 * d, 2))
+    tables = [0.7 * rng.normal(size=(layout.sizes[a] + 1, layout.sizes[b] + 1)) / np.sqrt(3 * d) for a, b in pairs]
+
+    def loss(rows: Any) -> Any:
+        interplay = sum(table[rows[:, a], rows[:, b]] for (a, b), table in zip(pairs, tables, strict=True))
+        return layout.encode(rows) @ weights / np.sqrt(d) + interplay
+
+    return loss
+
+
 @dataclass(frozen=True)
 class Problem:
     """What all methods know."""
@@ -56,12 +82,10 @@ class Problem:
     def of(cls, name: str, seed: int) -> Problem:
         """The problem of a seed."""
         space, rng = space_of(name), np.random.default_rng([seed, 1])
-        layout, d = Layout(space), len(space.decisions)
+        layout = Layout(space)
         rows = np.unique(space.sample(RESULTS.get(name, 200), rng), axis=0)
-        losses = layout.encode(rows) @ rng.normal(size=layout.width) / np.sqrt(d) + 0.1 * rng.normal(size=len(rows))
-        for a, b in rng.integers(d, size=(3 * d, 2)):
-            table = rng.normal(size=(layout.sizes[a] + 1, layout.sizes[b] + 1))
-            losses += 0.7 * table[rows[:, a], rows[:, b]] / np.sqrt(3 * d)
+        weights, noise = rng.normal(size=layout.width), rng.normal(size=len(rows))
+        losses = losses_of(space, weights, rng)(rows) + 0.1 * noise
         order = np.argsort(losses)
         rows, scores = rows[order], -normal_scores(losses[order])
         process = HammingGP.fit(rows, scores, layout.lengths)
@@ -77,6 +101,7 @@ class Budget:
     """The critic, up to a count of calls, and how high it was seen."""
 
     problem: Problem
+    most: int = BUDGETS[-1]
     calls: int = 0
     best: float = -np.inf
     reached: list[tuple[int, float]] = field(default_factory=list)
@@ -105,7 +130,7 @@ class Budget:
 
     def _note(self, calls: int, value: float) -> None:
         self.calls += calls
-        if self.calls > BUDGETS[-1]:
+        if self.calls > self.most:
             raise Spent
         self.best = max(self.best, float(value))
         self.reached.append((self.calls, self.best))
@@ -252,20 +277,17 @@ def play(problem: Problem, method: Method, seed: int) -> tuple[Budget, float]:
     return budget, time.process_time() - start
 
 
-def compare(spaces: Sequence[str], seeds: range) -> None:
+def compare(spaces: Sequence[str], seeds: range, chosen: Sequence[str]) -> None:
     """Print a table a space."""
-    methods: dict[str, Method] = {"ascent (default)": ascent, "random": random}
+    methods: dict[str, Method] = {"ascent": ascent, "random": random}
     methods |= {name: GRIDS[name][place][1] for name, place in CHOSEN.items()}
     for name in spaces:
         problems = [Problem.of(name, seed) for seed in seeds]
-        played = {m: [play(p, f, s) for p, s in zip(problems, seeds, strict=True)] for m, f in methods.items()}
-        top = [max(runs[i][0].best for runs in played.values()) for i in range(len(problems))]
-        if name == "nasbench201":
-            everything = space_of(name).rows(20_000)
-            top = [enumerated(p, everything) for p in problems]
+        top = [highest(problem, name, seed) for problem, seed in zip(problems, seeds, strict=True)]
         print(f"\n{name}\n\n| method | {' | '.join(f'{n} calls' for n in BUDGETS)} | best found | ms |")
         print("| --- |" + " --- |" * (len(BUDGETS) + 2))
-        for method, runs in played.items():
+        for method in chosen or methods:
+            runs = [play(problem, methods[method], seed) for problem, seed in zip(problems, seeds, strict=True)]
             cells = []
             for calls in BUDGETS:
                 gaps = [run.at(calls) - best for (run, _), best in zip(runs, top, strict=True)]
@@ -273,6 +295,16 @@ def compare(spaces: Sequence[str], seeds: range) -> None:
             found = sum(run.best >= best - 1e-9 for (run, _), best in zip(runs, top, strict=True))
             spent = 1000 * statistics.median(seconds for _, seconds in runs)
             print(f"| {method} | {' | '.join(cells)} | {found} of {len(runs)} | {spent:.0f} |", flush=True)
+
+
+def highest(problem: Problem, name: str, seed: int) -> float:
+    """The highest value there is, where the space can be enumerated; else what an ascent of 3,000 calls reaches."""
+    if name == "nasbench201":
+        return enumerated(problem, problem.space.rows(20_000))
+    budget = Budget(problem, most=3000)
+    with contextlib.suppress(Spent):
+        ascent(problem, budget, np.random.default_rng([seed, 3]))
+    return budget.best
 
 
 def enumerated(problem: Problem, rows: Any) -> float:
@@ -320,22 +352,65 @@ def batch(seeds: range) -> None:
     )
 
 
+class Listed(GaussianProcess):
+    """The process on a pool of random rows, and mutations of the best."""
+
+    def climbed(self, *_: Any) -> None:
+        """No ascent."""
+
+
+def search(spaces: Sequence[str], seeds: range, trials: int) -> None:
+    """Print the least loss, without noise, that strategies evaluated."""
+    contestants = {
+        "gp": GaussianProcess(), "gp, region: 0": GaussianProcess(region=0), "gp on a pool": Listed(), "evolution": Evolution()
+    }  # fmt: skip
+    at = (trials // 3, 2 * trials // 3, trials)
+    for name in spaces:
+        space = space_of(name)
+        print(f"\n{name}\n\n| strategy | {' | '.join(f'{n} evaluations' for n in at)} |\n| --- | --- | --- | --- |")
+        for label, strategy in contestants.items():
+            reached = np.array([searched(space, strategy, seed, trials) for seed in seeds])[:, [n - 1 for n in at]]
+            cells = [f"{np.mean(column):.2f} ± {np.std(column):.2f}" for column in reached.T]
+            print(f"| {label} | {' | '.join(cells)} |", flush=True)
+
+
+def searched(space: SearchSpace, strategy: Strategy, seed: int, trials: int) -> Any:
+    """The least loss after each evaluation."""
+    rng, seen, losses = np.random.default_rng([seed, 1]), list[Observation](), []
+    loss = losses_of(space, rng.normal(size=Layout(space).width), rng)
+    for number in range(trials):
+        known = {observation.row for observation in seen}
+        proposal = strategy.propose(
+            space,
+            seen,
+            lambda row, known=known: tuple(row.tolist()) not in known,
+            np.random.default_rng([seed, number]),
+        )
+        assert proposal is not None
+        losses.append(float(loss(proposal.row[None])[0]))
+        noisy = losses[-1] + 0.1 * np.random.default_rng([seed, number, 3]).normal()
+        seen.append(Observation(number=number, row=tuple(proposal.row.tolist()), losses=(noisy,)))
+    return np.minimum.accumulate(losses)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["compare", "batch", "tune"], default="compare")
+    parser.add_argument("--part", choices=["compare", "batch", "search", "tune"], default="compare")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--spaces", nargs="+", default=SPACES, choices=SPACES)
-    parser.add_argument("--methods", nargs="+", default=list(GRIDS), choices=list(GRIDS), help="to tune")
+    parser.add_argument("--methods", nargs="+", default=[], choices=["ascent", "random", *GRIDS])
     arguments = parser.parse_args()
     print(" ".join(sys.argv), file=sys.stderr)
     match arguments.part:
         case "compare":
-            compare(arguments.spaces, range(arguments.seeds))
+            compare(arguments.spaces, range(arguments.seeds), arguments.methods)
         case "batch":
             batch(range(arguments.seeds))
+        case "search":
+            search(arguments.spaces, range(arguments.seeds), 45)
         case "tune":
-            tune(arguments.spaces, range(1000, 1000 + arguments.seeds), arguments.methods)
+            tune(arguments.spaces, range(1000, 1000 + arguments.seeds), arguments.methods or list(GRIDS))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _SEEDS = 3
 _STARTS = 2
 """Rows drawn where the user's constraints are met, for chains to start at."""
 _LEARNED_FROM = 10
-"""Best known rows that the policy is learned from."""
+"""Best known rows that the policy is learned from, and about which a region lies."""
 _AGAIN = 60
 """Calls of a further ascent, once a row of the batch is chosen."""
 _KEPT = 100
@@ -46,12 +46,14 @@ def climb(
     *,
     count: int = 1,
     ascent: Ascent | None = None,
+    region: int | None = None,
 ) -> list[Row]:
     """At most ``count`` rows that ``accept`` takes, by value under the critic, best first.
 
     ``known`` ``(n, d)`` are never proposed; those with losses ``(k,)``, ``k <= n``, come first in it. ``policy`` is what
     is believed of good rows beforehand. Each row that is chosen counts as evaluated for the next ones (kriging
-    believer), so a batch is diverse.
+    believer), so a batch is diverse. ``region`` is how many decisions a row may differ in from the nearest
+    of the best known.
     """
     ascent = ascent or Ascent()
     space = policy.layout.space
@@ -60,12 +62,17 @@ def climb(
 
     def allowed(rows: Rows) -> npt.NDArray[np.bool_]:
         keep = np.array([row.tobytes() not in taken for row in rows], dtype=bool) & space.satisfies(rows)
+        if region is not None and len(leaders):
+            # What a change wakes or silences is not another change.
+            both = (rows[:, None] >= 0) & (leaders >= 0)
+            keep &= ((rows[:, None] != leaders) & both).sum(axis=2).min(axis=1) <= region
         return keep if likely is None else keep & likely(rows)
 
     best = known[np.argsort(losses, kind="stable")]
+    leaders = best[:_LEARNED_FROM]
     # Few rows that the policy draws may meet the constraints; these do.
     starts = accept.sample(_STARTS, rng) if isinstance(accept, Sampler) else space.sample(_STARTS, rng)
-    policy = policy.learned(best[:_LEARNED_FROM])
+    policy = policy.learned(leaders)
     archive = ascent.run(critic, policy, best[:_SEEDS], starts, allowed, rng)
     found: list[Row] = []
     while len(found) < count:

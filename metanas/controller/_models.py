@@ -115,8 +115,15 @@ class GaussianProcess(ModelStrategy):
 
     start: int = 10
     """Random architectures before the model counts."""
+    region: int = 4
+    """Decisions that a proposal may differ in from the best ten results, in spaces too large to list; 0 for no bound. A
+    process of few results promises much where it knows nothing (Wan et al. 2021, *CASMOPOLITAN*, section 3.2)."""
 
     origin = "gp"
+
+    def __post_init__(self) -> None:
+        if self.region < 0:
+            raise MetanasError("gp.region is a number of decisions, or 0", found=self.region, where="search.strategy")
 
     def believe(
         self, space: SearchSpace, rows: Rows, scores: Floats, at: Rows, rng: np.random.Generator
@@ -134,7 +141,7 @@ class GaussianProcess(ModelStrategy):
         critic = ProcessCritic(process, policy.layout, log_improvement(float(scores.min())))
         if len(waiting):
             rows, critic = np.concatenate([rows, waiting]), critic.believing(waiting)
-        found = climb(critic, policy, rows, losses, accept, rng)
+        found = climb(critic, policy, rows, losses, accept, rng, region=self.region or None)
         return Proposal(found[0], self.origin) if found else None
 
     def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
