@@ -99,9 +99,7 @@ def measure_rates(python: Mapping[str, str], seconds: float) -> dict[str, Any]:
 
 
 def _ids(space: SearchSpace, rows: np.ndarray) -> None:
-    ids = CanonicalIds(space)  # cold: it remembers nothing
-    for row in rows:
-        ids.of(row)
+    CanonicalIds(space).of_all(rows)  # cold: it remembers nothing
 
 
 def _peer(peer: str, python: str | None, seconds: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from metanas.study import Listener, Outcome, RunFolder, Search, create_run, plan
 from metanas.trial import TrialRecord
 
 FAKES = Path(__file__).parent / "fakes"
+
+# Background jobs of a shell ignore Ctrl-C, and so would all that tests start from there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOY_SPACE = """\
 space: toy

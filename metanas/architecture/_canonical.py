@@ -64,21 +64,27 @@ def split(graph: Instances) -> tuple[list[Instances], int]:
 
 def _cuts(graph: Instances) -> Iterator[tuple[int, Multiset]]:
     """Each cut: the last instance before it, and the multiset that everything later reads."""
-    all_ports = [port for ports in graph.ports for port in ports]
+    all_ports: list[Multiset] = []
+    for ports in graph.ports:
+        all_ports += ports
     all_ports.append(graph.output)
     last = [0] * len(graph.labels)  # for each instance, the last port that reads it
     for k, port in enumerate(all_ports):
         for source, _ in port:
             last[source] = k
     live, first = [INPUT], 0
-    for end in range(1, len(last)):
+    for end, latest in enumerate(last[1:], 1):
         first += len(graph.ports[end])
         live = [source for source in live if last[source] >= first]
         live.append(end)
         if len(live) == 1:
             yield end, ((end, 1),)
-        elif all(last[source] == last[end] for source in live):
-            reads = (tuple([pair for pair in port if pair[0] <= end]) for port in all_ports[first:])
+            continue
+        for source in live:
+            if last[source] != latest:
+                break
+        else:
+            reads = [tuple([pair for pair in port if pair[0] <= end]) for port in all_ports[first:]]
             found = {_lowest(read)[0] for read in reads if read}
             if len(found) == 1:
                 yield end, found.pop()

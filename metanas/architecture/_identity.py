@@ -8,9 +8,11 @@ them have no such cuts; where they follow one another, ``_relay`` names them apa
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -88,7 +90,16 @@ class CanonicalIds:
         """The id of a row ``(n_decisions,)``: 16 hexadecimal digits."""
         if self.space.tabular:
             return _digest(f"table {self.space.to_values(row)}".encode())
-        indices = row.tolist()
+        return self._of(row.tolist())
+
+    def of_all(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The ids of rows ``(n, n_decisions)``, in less time than one by one."""
+        if self.space.tabular:
+            return [self.of(row) for row in rows]
+        with _no_collection():
+            return [self._of(indices) for indices in rows.tolist()]
+
+    def _of(self, indices: list[int]) -> str:
         filling = Filling(indices, RowValues(self._values, indices))
         name = self._name(filling)
         if self.space.recipe:
@@ -137,21 +148,22 @@ class CanonicalIds:
 
     def _run(self, plan: _Plan, filling: Filling, joined: list[Series]) -> bool:
         """Append what a plan comes to; whether it is not cut."""
+        last: tuple[_Part | None, int] = (None, 0)
+        copies: Sequence[Series] = ()
         for fixed, part, times, branch in plan:
             if fixed is not None:
                 joined.append(fixed)
             elif part is not None:
-                key = part.key(filling.row)
-                series = part.known.get(key, _UNKNOWN)
-                if series is _UNKNOWN:
-                    series = self.series_of_part(part.template, *filling)
-                    remember(part.known, key, series)
-                if series is None:
-                    return False
-                if times == 1:
-                    joined.append(series)
-                else:
-                    joined += [series] * times
+                if last != (part, times):  # stages of equal cells have only what is fixed between them
+                    key = part.key(filling.row)
+                    series = part.known.get(key, _UNKNOWN)
+                    if series is _UNKNOWN:
+                        series = self.series_of_part(part.template, *filling)
+                        remember(part.known, key, series)
+                    if series is None:
+                        return False
+                    last, copies = (part, times), self._pieces.copies(series, times)
+                joined += copies
             elif branch is not None and not self._run(branch(filling), filling, joined):
                 return False
         return True
@@ -205,6 +217,18 @@ class CanonicalIds:
             else:
                 plan.append(step)
         return plan
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Do without the garbage collector: what is remembered stays and holds no cycles, yet is looked through again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _digest(name: bytes) -> str:

@@ -66,6 +66,11 @@ class Pieces:
                 return self._scaled(parts)
         return parts[0] if len(parts) == 1 else Series(parts, 1)
 
+    def copies(self, series: Series, times: int) -> Sequence[Series]:
+        """So many of one, as one where that can be."""
+        copies = [series] * times
+        return copies if times == 1 or series.factor != 1 else [Series(copies, 1)]
+
     def _scaled(self, parts: Sequence[Series]) -> Series:
         pieces: list[Piece] = []
         factor = 1

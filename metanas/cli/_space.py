@@ -73,9 +73,9 @@ def sample(space_name: str, number: int, seed: int, as_json: bool) -> None:
     from metanas.architecture import CanonicalIds
 
     loaded = _load(space_name)
-    ids = CanonicalIds(loaded)
     rows = loaded.sample(number, generator(seed, "sample"))
-    drawn = [{"canonical_id": ids.of(row), "decisions": loaded.to_values(row)} for row in rows]
+    names = CanonicalIds(loaded).of_all(rows)
+    drawn = [{"canonical_id": name, "decisions": loaded.to_values(row)} for name, row in zip(names, rows, strict=True)]
     if as_json:
         click.echo(json.dumps(drawn, indent=2))
         return

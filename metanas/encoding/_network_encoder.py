@@ -87,7 +87,7 @@ class NetworkEncoder:
             return OneHot(self.space)(self.structure.live(rows))
         if not self._orbits:
             self._orbits.update(_mean_of_rows(self.space, self._ids))
-        return np.array([self._orbits[self._ids.of(row)] for row in rows], dtype=np.float32)
+        return np.array([self._orbits[name] for name in self._ids.of_all(rows)], dtype=np.float32)
 
     @cached_property
     def _ids(self) -> CanonicalIds:
@@ -103,7 +103,7 @@ def _mean_of_rows(space: SearchSpace, ids: CanonicalIds) -> Mapping[str, Array]:
     """Mean one-hot encoding of all rows of each network, by its id."""
     rows = space.rows(_ORBITS)
     numbers: dict[str, int] = {}
-    of = np.array([numbers.setdefault(ids.of(row), len(numbers)) for row in rows])
+    of = np.array([numbers.setdefault(name, len(numbers)) for name in ids.of_all(rows)])
     encoded = OneHot(space)(rows)
     total = np.zeros((len(numbers), encoded.shape[1]))
     np.add.at(total, of, encoded)

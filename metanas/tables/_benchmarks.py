@@ -232,9 +232,9 @@ def _aliases(space: SearchSpace, rows: Rows) -> tuple[Rows, np.ndarray[Any, Any]
     """The other rows of the space whose network is that of one of ``rows``, and of which."""
     assert space.size is not None
     ids = CanonicalIds(space)
-    place = {ids.of(row): number for number, row in enumerate(rows)}
+    place = {name: number for number, name in enumerate(ids.of_all(rows))}
     every = space.rows(space.size)
-    targets = np.array([place.get(ids.of(row), -1) for row in every], dtype=np.int64)
+    targets = np.array([place.get(name, -1) for name in ids.of_all(every)], dtype=np.int64)
     known = (targets >= 0) & (rows[targets] != every).any(axis=1)
     return every[known], targets[known]
 

@@ -1,5 +1,6 @@
 """Canonical ids: equal exactly for rows that denote the same computation."""
 
+import gc
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -114,14 +115,22 @@ def test_ids_are_equal_exactly_for_isomorphic_graphs(text: str, rows: int | None
 @pytest.fixture(scope="module")
 def nasbench201() -> list[str]:
     space = load_space("nasbench201")
-    ids = CanonicalIds(space)
-    return [ids.of(row) for row in space.rows(15_625)]
+    return CanonicalIds(space).of_all(space.rows(15_625))
 
 
 def test_nasbench201_has_5425_networks(nasbench201: list[str]) -> None:
     """The language's definition on 15,625 rows; one of the networks is the one that cuts every path."""
     assert len(nasbench201) == 15_625
     assert len(set(nasbench201)) == 5_425
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts", "mobile", "mlp", "nasbench_graph"])
+def test_rows_at_once_have_the_ids_of_rows_one_by_one(name: str) -> None:
+    space = load_space(name)
+    rows = space.sample(50, np.random.default_rng(0))
+    ids = CanonicalIds(space)
+    assert CanonicalIds(space).of_all(rows) == [ids.of(row) for row in rows]
+    assert gc.isenabled()
 
 
 def ids_of(*networks_: str) -> list[str]:
