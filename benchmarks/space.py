@@ -88,7 +88,7 @@ def measure_rates(python: Mapping[str, str], seconds: float) -> dict[str, Any]:
             "ids": (len(different), lambda space=space, rows=different: _ids(space, rows)),
         }
         for kind, (n, work) in works.items():
-            ours[kind][name] = n / _best(work, 3 if kind == "ids" else REPETITIONS)
+            ours[kind][name] = n / _best(work, REPETITIONS)
     met = {
         f"{kind} {name}": ours[kind][name] >= least
         for kind, targets in TARGETS.items()

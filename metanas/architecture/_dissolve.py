@@ -99,9 +99,15 @@ class Made:
         """The instances that lead to ``output``; None when that is nothing."""
         if output is None:
             return None
-        read = {source for ports in self.ports for port in ports for source, _ in port}
-        read.update([source for source, _ in output])
-        read.add(INPUT)
+        read = {INPUT, output[0][0]}
+        for ports in self.ports:
+            for port in ports:
+                if len(port) == 1:
+                    read.add(port[0][0])
+                else:
+                    read.update([source for source, _ in port])
+        if len(output) > 1:
+            read.update([source for source, _ in output])
         if len(read) == len(self.labels):  # each is read, so each leads to the last one read: the output
             return Instances(tuple(self.labels), tuple(self.ports), output)
         needed = {INPUT, *[source for source, _ in output]}

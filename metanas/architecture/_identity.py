@@ -127,13 +127,17 @@ class CanonicalIds:
             return None
         return Relay.of(self.space.template, self._alike, self._dissolver, self._pieces, self._series)
 
+    @cached_property
+    def _whole_plan(self) -> _Plan:
+        return self._plan(self.space.template)
+
     def _name(self, filling: Filling) -> bytes:
         if self._relay is not None:
             name = self._relay.name(filling)
             if name is not None:
                 return name
         joined: list[Series] = []
-        if not self._run(self._plan(self.space.template), filling, joined):
+        if not self._run(self._whole_plan, filling, joined):
             return b"nothing"
         for series in joined:
             if series.factor != 1:
