@@ -217,7 +217,11 @@ def test_an_owner_that_lost_its_study_stops(
     def steal(search: Any) -> None:
         study = storage.get_study_id_from_name(folder.read_info()["study"])
         thief = {"host": "gpu-8", "pid": 1, "since": "now", "token": "thief", "beat": time.time()}
-        storage.set_study_user_attr(study, "metanas:owner", thief)
+        owner = None
+        while owner != thief:  # the owner may have looked just before, and write after: a real one settles, too
+            storage.set_study_user_attr(study, "metanas:owner", thief)
+            time.sleep(0.3)
+            owner = storage.get_study_user_attrs(study).get("metanas:owner")
 
     from metanas.study import run_session
 
