@@ -34,10 +34,9 @@ def train_final(
         return done
     job = jobs.final(best)
     listener.final_started(best, job.epochs)
-    for attempt in range(retries + 1):
-        result = evaluate_alone(jobs.again(job, attempt), engine, listener.final_reported, stopped, poll)
-        if result is None or result.status is not Status.LOST:
-            break
+    result = evaluate_alone(
+        job, jobs=jobs, engine=engine, retries=retries, reported=listener.final_reported, stopped=stopped, poll=poll
+    )
     if result is None:
         return None
     log.write("final_ended", **result.to_json())
@@ -58,9 +57,26 @@ def read_final(folder: RunFolder) -> Result | None:
 
 
 def evaluate_alone(
+    job: Job,
+    *,
+    jobs: Jobs,
+    engine: Engine,
+    retries: int,
+    reported: Callable[[EpochReport], None],
+    stopped: Callable[[], bool],
+    poll: float,
+) -> Result | None:
+    """Have the job done while nothing else runs, again where its worker dies; None when ``stopped`` says so first."""
+    for attempt in range(retries + 1):
+        result = _attempt(jobs.again(job, attempt), engine, reported, stopped, poll)
+        if result is None or result.status is not Status.LOST:
+            break
+    return result
+
+
+def _attempt(
     job: Job, engine: Engine, reported: Callable[[EpochReport], None], stopped: Callable[[], bool], poll: float
 ) -> Result | None:
-    """Have the job done while nothing else runs; None when ``stopped`` says so first."""
     engine.submit(job)
     while not stopped():
         for event in engine.events(poll):

@@ -12,7 +12,6 @@ from metanas.study._final import evaluate_alone
 from metanas.study._folder import RunFolder
 from metanas.study._jobs import Jobs
 from metanas.study._listener import Listener, Log
-from metanas.trial import Result, Status
 from metanas.worker import Engine
 
 _RANKING = "ranking.json"
@@ -37,13 +36,9 @@ def train_supernet(
         return kept
     job = jobs.supernet(strategy.epochs)
     listener.supernet_started(strategy.epochs)
-    result: Result | None = None
-    for attempt in range(retries + 1):
-        result = evaluate_alone(
-            jobs.again(job, attempt), engine, listener.supernet_reported, stopped, poll
-        )  # fmt: skip
-        if result is None or result.status is not Status.LOST:
-            break
+    result = evaluate_alone(
+        job, jobs=jobs, engine=engine, retries=retries, reported=listener.supernet_reported, stopped=stopped, poll=poll
+    )
     if result is None:
         return None
     log.write("supernet_ended", **result.to_json())
