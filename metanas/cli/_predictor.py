@@ -20,10 +20,6 @@ _FROM = click.option(
 _KNOWN = click.option(
     "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
 )
-_TREES = click.option(
-    "--trees", type=click.IntRange(0, 1000), default=60, show_default=True,
-    help="Trees a task beside its Gaussian process: more rank a little better and take more space.",
-)  # fmt: skip
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -39,14 +35,13 @@ def predictor() -> None:
 @_FROM
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="The predictor to make.")
 @_KNOWN
-@_TREES
-def fit(origins: tuple[str, ...], name: str, known: str, trees: int) -> None:
+def fit(origins: tuple[str, ...], name: str, known: str) -> None:
     """Learn a predictor from tasks."""
     from metanas.bench import gather
     from metanas.predictor import Predictor, place_for, save_predictor
 
     folder = place_for(name, base=Path.cwd())
-    made = Predictor.fit(folder.name, gather(origins, known=_count(known)), trees=trees)
+    made = Predictor.fit(folder.name, gather(origins, known=_count(known)))
     save_predictor(made, folder)
     _say(made, folder)
 
@@ -55,14 +50,13 @@ def fit(origins: tuple[str, ...], name: str, known: str, trees: int) -> None:
 @click.argument("name")
 @_FROM
 @_KNOWN
-@_TREES
-def update(name: str, origins: tuple[str, ...], known: str, trees: int) -> None:
+def update(name: str, origins: tuple[str, ...], known: str) -> None:
     """Fold finished searches or tables into the predictor NAME; a task that it knows already takes its place."""
     from metanas.bench import gather
     from metanas.predictor import find_predictor, load_predictor, place_for, save_predictor, shipped_folder
 
     found = find_predictor(name, base=Path.cwd())
-    updated = load_predictor(found).updated(gather(origins, known=_count(known)), trees=trees)
+    updated = load_predictor(found).updated(gather(origins, known=_count(known)))
     # What is installed stays as it is; a copy with the same name goes before it.
     folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
     save_predictor(updated, folder)
@@ -72,10 +66,9 @@ def update(name: str, origins: tuple[str, ...], known: str, trees: int) -> None:
 @predictor.command()
 @_FROM
 @_KNOWN
-@_TREES
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
 @_JSON
-def evaluate(origins: tuple[str, ...], known: str, trees: int, seeds: int, as_json: bool) -> None:
+def evaluate(origins: tuple[str, ...], known: str, seeds: int, as_json: bool) -> None:
     """Leave each task out in turn: how well the others rank its networks, and what their intervals cover.
 
     Regret of searches is what 'metanas bench' measures, with the strategy meta.
@@ -87,7 +80,7 @@ def evaluate(origins: tuple[str, ...], known: str, trees: int, seeds: int, as_js
     found: list[Judgement] = []
     for seed in range(seeds):
         sources = gather(origins, known=_count(known), seed=seed)
-        found += judge_tasks(sources, targets, seed=seed, trees=trees)
+        found += judge_tasks(sources, targets, seed=seed)
     click.echo(json.dumps([each.to_json() for each in found], indent=2) if as_json else _table(found))
 
 

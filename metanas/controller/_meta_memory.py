@@ -11,7 +11,7 @@ import numpy as np
 from metanas._rng import generator
 from metanas.controller._strategy import ENUMERABLE, Accept, Candidates, Observation, Sampler, rank_observations
 from metanas.encoding import NetworkEncoder
-from metanas.predictor import TREES, Encodings, Field, Source, SpaceModel, encoder_of
+from metanas.predictor import Encodings, Field, Source, SpaceModel, encoder_of
 from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
@@ -105,4 +105,4 @@ def learned_from(sources: tuple[TaskData, ...], encoder: NetworkEncoder) -> Spac
 
 @lru_cache(maxsize=64)
 def _source(task: TaskData, encoder: NetworkEncoder) -> Source:
-    return Source.fit(task, encoder(task.rows), trees=TREES)
+    return Source.fit(task, encoder(task.rows))

@@ -15,7 +15,7 @@ from metanas.predictor._field import Encodings, Field
 from metanas.predictor._judge import deviations, rank_correlation
 from metanas.predictor._predictor import same_space
 from metanas.predictor._source import Source
-from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
+from metanas.predictor._space_model import SpaceModel, encoder_of
 from metanas.tables import TaskData
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ class Judgement:
 
 
 def judge_tasks(
-    known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0, trees: int = TREES
+    known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0
 ) -> Iterator[Judgement]:
     """Each target under a model of what is ``known`` of the other tasks of its space.
 
@@ -64,7 +64,7 @@ def judge_tasks(
     sources: dict[str, Source] = {}
     for task in known:
         if task.says_something:
-            sources[task.name] = Source.fit(task, encoder_of(task.space)(task.rows), trees=trees)
+            sources[task.name] = Source.fit(task, encoder_of(task.space)(task.rows))
     for target in targets:
         encoder = encoder_of(target.space)
         others = [

@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.predictor._kernels import LINEAR, MATERN, Kernel
+from metanas.predictor._source import weighed
 
 Array = npt.NDArray[Any]
 
-TRANSFER = Kernel((LINEAR, LINEAR, LINEAR, MATERN, MATERN, MATERN))
-"""Constant, average of the sources, each source's deviation from it, all sources' scores, decisions, structure."""
-PLAIN = Kernel((LINEAR, MATERN, MATERN))
+TRANSFER = Kernel((LINEAR, LINEAR, LINEAR, MATERN, MATERN))
+"""Constant, average of the sources, each source's deviation from it, all sources' scores, features by their relevance."""
+PLAIN = Kernel((LINEAR, MATERN))
+"""Constant, features by their relevance to the sources."""
+UNTAUGHT = Kernel((LINEAR, MATERN, MATERN))
 """Constant, decisions, structure."""
-TRANSFER_START = np.array([-2.0, -2.5, -1.3, -2.0, -1.0, -1.2, -0.5, -1.8, -0.4, -2.8])
-PLAIN_START = np.array([-2.0, -0.5, 0.2, -0.4, 0.1, -2.8])
+TRANSFER_START = np.array([-2.5, -2.7, -1.5, -1.8, -0.8, -0.8, -0.2, -3.0])
+PLAIN_START = np.array([-2.5, 0.0, 0.0, -3.0])
+UNTAUGHT_START = np.array([-2.0, -0.5, 0.2, -0.4, 0.1, -2.8])
 """Scales that suit both benchmarks, where there are too few sources to learn them from."""
 
 
@@ -28,31 +32,36 @@ class Parts:
 
     average: Array
     """Weighted mean of the sources' scores, standardised, ``(n,)``; empty without sources."""
-    blocks: tuple[Array, ...]
-    """For :data:`TRANSFER`; without sources for :data:`PLAIN`."""
+    transfer: tuple[Array, ...]
+    """The blocks for :data:`TRANSFER`; empty without sources."""
+    untaught: tuple[Array, ...]
+    """Those for :data:`UNTAUGHT`."""
 
     @property
     def plain(self) -> tuple[Array, ...]:
-        """The blocks for :data:`PLAIN`."""
-        return (self.blocks[0], *self.blocks[-2:])
+        """Those for :data:`PLAIN`; empty without sources."""
+        return (self.transfer[0], self.transfer[-1]) if self.transfer else ()
 
 
-def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: float) -> Parts:
+def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: float, relevance: Array) -> Parts:
     """From encodings ``(n, d)``, sources' scores ``(m, n)`` and weights ``(m,)`` that sum to 1.
 
-    ``spread`` is the standard deviation of the weighted mean over the space.
+    ``spread`` is the standard deviation of the weighted mean over the space, ``relevance`` ``(d,)`` what the features of
+    both encodings are worth.
     """
     n = len(encoded[0])
     one = np.ones((n, 1), dtype=np.float32)
     decisions, structure = (np.asarray(block, dtype=np.float32) for block in encoded)
     if not len(scores):
-        return Parts(np.zeros(0), (one, decisions, structure))
+        return Parts(np.zeros(0), (), (one, decisions, structure))
     mean = weights @ scores
     average = mean / max(spread, 1e-6)
     root = np.sqrt(len(scores))
     deviations = np.ascontiguousarray(((scores - mean) / root).T, dtype=np.float32)
     each = np.ascontiguousarray((scores / root).T, dtype=np.float32)
-    return Parts(average, (one, average[:, None].astype(np.float32), deviations, each, decisions, structure))
+    features = weighed((decisions, structure), relevance)
+    transfer = (one, average[:, None].astype(np.float32), deviations, each, features)
+    return Parts(average, transfer, (one, decisions, structure))
 
 
 def similarity_weights(

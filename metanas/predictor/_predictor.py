@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metanas.predictor._source import Source
-from metanas.predictor._space_model import TREES, SpaceModel, encoder_of
+from metanas.predictor._space_model import SpaceModel, encoder_of
 from metanas.space import SearchSpace
 from metanas.tables import TaskData
 
@@ -22,11 +22,11 @@ class Predictor:
     """One a space."""
 
     @classmethod
-    def fit(cls, name: str, tasks: Iterable[TaskData], *, trees: int = TREES) -> Predictor:
+    def fit(cls, name: str, tasks: Iterable[TaskData]) -> Predictor:
         """Learn from tasks; those of one space teach each other."""
-        return cls(name=name).updated(tasks, trees=trees)
+        return cls(name=name).updated(tasks)
 
-    def updated(self, tasks: Iterable[TaskData], *, trees: int = TREES) -> Predictor:
+    def updated(self, tasks: Iterable[TaskData]) -> Predictor:
         """The predictor that knows these tasks, too; one of a name that it knows already takes its place."""
         models = list(self.models)
         for group in _by_space(tasks):
@@ -36,7 +36,7 @@ class Predictor:
             named = {task.name: task for task in group}
             kept = [] if place is None else [s for s in models[place].sources if s.name not in named]
             fresh = [
-                Source.fit(task, encoder(task.rows), trees=trees) for task in named.values() if task.says_something
+                Source.fit(task, encoder(task.rows)) for task in named.values() if task.says_something
             ]
             model = SpaceModel.learn(encoder, [*kept, *fresh])
             models = [*models, model] if place is None else [*models[:place], model, *models[place + 1 :]]

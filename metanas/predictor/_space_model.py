@@ -19,6 +19,8 @@ from metanas.predictor._parts import (
     PLAIN_START,
     TRANSFER,
     TRANSFER_START,
+    UNTAUGHT,
+    UNTAUGHT_START,
     Parts,
     make_parts,
     similarity_weights,
@@ -30,16 +32,15 @@ from metanas.tables import TaskData
 
 Array = npt.NDArray[Any]
 
-TREES = 60
-"""Trees a source: with 100 the ranking of unseen networks is the same to three digits."""
 _REFERENCE = 2_000
 """Rows of the space that the sources' scores are standardised on."""
 _LESSONS = (15, 40, 100)
 """Results of a left-out source that the scales must suit."""
 _HELD_OUT = 150
 """Networks of a left-out source that rankings and intervals are judged on."""
-_LENGTHS = (None, 3.0, 2.0, 1.5, 1.2, 1.0)
-"""Ranges of likeness of data sets tried, in standard deviations of their facts; None for none."""
+_LENGTHS = (None, 3.0, 2.0)
+"""Ranges of likeness of data sets tried, in standard deviations of their facts; None for none. Shorter ones leave the
+average to one or two sources, whose best networks are luck more often than those that many agree on."""
 _GAIN = 0.002
 """Rank correlation that a shorter range must bring."""
 _SHARES = (0.0, 0.3, 0.5, 0.7, 0.9)
@@ -55,7 +56,7 @@ _TELLS, _DISTRUST = 0.1, 6.0
 """Mean rank correlation with which sources must predict each other, and what experts lose in log weight that learned from
 such as do not: so much evidence of the target's own brings them back."""
 _PLAIN_PRIOR, _UNTAUGHT_PRIOR = -1.0, -2.0
-"""Logs of the prior weights of the experts that know nothing of the sources: but for its scales, and at all."""
+"""Logs of the prior weights of the experts that know nothing of the sources: but for its kernel, and at all."""
 
 
 def encoder_of(space: SearchSpace) -> NetworkEncoder:
@@ -107,12 +108,12 @@ class SpaceModel:
 
     @classmethod
     def fit(
-        cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None, trees: int = TREES
+        cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None
     ) -> SpaceModel:
         """Learn from tasks of the space; one with fewer than two results says nothing, and is left out."""
         encoder = encoder or encoder_of(space)
         known = [task for task in tasks if task.says_something]
-        return cls.learn(encoder, [Source.fit(task, encoder(task.rows), trees=trees) for task in known])
+        return cls.learn(encoder, [Source.fit(task, encoder(task.rows)) for task in known])
 
     @classmethod
     def learn(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:
@@ -169,18 +170,19 @@ class SpaceModel:
         weights = similarity_weights(facts, [self.sources[i].facts for i in chosen], self.length)
         correlation = self.correlation[np.ix_(chosen, chosen)]
         spread = float(np.sqrt(max(float(weights @ correlation @ weights), 1e-12))) if chosen else 1.0
-        return make_parts(encoded, scores[chosen], weights, spread)
+        relevance = np.mean([self.sources[i].relevance for i in chosen], axis=0) if chosen else np.zeros(0)
+        return make_parts(encoded, scores[chosen], weights, spread, relevance)
 
     def experts(self, parts: Parts) -> list[Expert]:
         """The Gaussian processes of a target."""
-        nothing = np.zeros(len(parts.blocks[0]))
-        # Without it, sources that mislead would have spoilt the scales of all experts.
-        untaught = Expert("untaught", PLAIN, PLAIN_START, parts.plain, nothing, _UNTAUGHT_PRIOR)
+        nothing = np.zeros(len(parts.untaught[0]))
+        # Without it, sources that mislead would have spoilt the kernels of all experts.
+        untaught = Expert("untaught", UNTAUGHT, UNTAUGHT_START, parts.untaught, nothing, _UNTAUGHT_PRIOR)
         if not len(parts.average):
             return [untaught]
         distrust = 0.0 if self.tells else _DISTRUST
         plain = Expert("plain", PLAIN, self.plain, parts.plain, nothing, _PLAIN_PRIOR - distrust)
-        transfer = Expert("transfer", TRANSFER, self.transfer, parts.blocks, self.share * parts.average, -distrust)
+        transfer = Expert("transfer", TRANSFER, self.transfer, parts.transfer, self.share * parts.average, -distrust)
         return [transfer, plain, untaught]
 
     def belief(self, parts: Parts) -> Belief:
@@ -245,7 +247,7 @@ class _Lessons:
                 start += n
                 if at.stop - at.start < 5:
                     continue
-                blocks = parts.blocks if kernel is TRANSFER else parts.plain
+                blocks = parts.transfer if kernel is TRANSFER else parts.plain
                 points = [block[at].astype(np.float64) for block in blocks]
                 tasks.append((kernel.products(points, points), normal_scores(losses[at]), parts.average[at]))
         return tasks

@@ -1,6 +1,6 @@
 """Predictors as folders: ``predictor.json`` and ``arrays.safetensors``. Opening one executes nothing that it holds.
 
-Everything read is checked: types, shapes, finite numbers, trees whose walk ends. A folder from elsewhere may be wrong,
+Everything read is checked: types, shapes, finite numbers. A folder from elsewhere may be wrong,
 and may then predict nonsense; it cannot do anything else.
 """
 
@@ -24,17 +24,15 @@ from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import KERNEL, MOST, Source
 from metanas.predictor._space_model import SpaceModel
-from metanas.predictor._trees import Trees
 from metanas.space import SearchSpace, parse_space_text
 
 Array = npt.NDArray[Any]
 
-FORMAT = 1
-"""One more when older versions cannot read what is written."""
+FORMAT = 2
+"""One more when what is written changes."""
 CARD, ARRAYS = "predictor.json", "arrays.safetensors"
 _MOST_BYTES = 256 * 2**20
 """Largest file that is opened."""
-_TREE_PARTS = tuple(Trees.__dataclass_fields__)
 
 
 def save_predictor(predictor: Predictor, folder: Path) -> None:
@@ -117,6 +115,11 @@ def _read(folder: Path) -> dict[str, Any]:
             "a predictor is opened by the version of metanas that wrote it, or a newer one",
             found=f"format {card['format']}, of metanas {card.get('metanas')}", remedy="update metanas", where=where,
         )  # fmt: skip
+    if card["format"] < FORMAT:
+        raise MetanasError(
+            "a predictor of an older metanas has to be fitted again", found=f"format {card['format']}, not {FORMAT}",
+            remedy="fit it again: metanas predictor fit", where=where,
+        )  # fmt: skip
     return card
 
 
@@ -163,7 +166,6 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
                 "count": s.count,
                 "repeats": s.repeats,
                 "facts": dict(s.facts),
-                "trees": s.trees is not None,
             }
             for s in model.sources
         ],
@@ -183,8 +185,8 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
             "losses": source.losses,
             "weights": source.weights,
             "theta": source.theta,
+            "relevance": source.relevance,
         }
-        parts |= {} if source.trees is None else {f"trees.{name}": a for name, a in source.trees.arrays().items()}
         arrays |= {f"sources.{number}.{name}": array for name, array in parts.items()}
     return arrays
 
@@ -229,16 +231,14 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     if losses.shape != (n,) or np.isnan(losses).any():
         raise ValueError("losses of a source are no numbers")
     blocks = encoder(rows)
-    trees = None
-    if d["trees"]:
-        trees = Trees(**{name: arrays[f"trees.{name}"] for name in _TREE_PARTS})
-        if not trees.is_sound(sum(block.shape[1] for block in blocks)):
-            raise ValueError("trees of a source are damaged")
+    relevance = _numbers(arrays["relevance"], 1, sum(block.shape[1] for block in blocks)).astype(np.float32)
+    if (relevance < 0).any():
+        raise ValueError("a relevance of a source is negative")
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
         facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses,
         weights=_numbers(arrays["weights"], 1, n).astype(np.float32), theta=_numbers(arrays["theta"], 1, KERNEL.n_scales),
-        trees=trees, blocks=blocks,
+        relevance=relevance, blocks=blocks,
     )  # fmt: skip
 
 

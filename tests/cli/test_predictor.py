@@ -51,7 +51,7 @@ def run_file(folder: Path, table: str, **search: Any) -> Path:
 
 
 def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path, command: Command) -> None:
-    code, out, err = command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--trees", "4", "--known", "30")
+    code, out, err = command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--known", "30")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "kitchen: 2 tasks"
     code, out, err = command("predictor", "list")
@@ -73,16 +73,16 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert "strategy: meta" in (run / "run.yaml").read_text()
     assert "predictor: cook" in (run / "run.yaml").read_text()
 
-    code, out, err = command("predictor", "update", "cook", "--from", run, "--trees", "4")
+    code, out, err = command("predictor", "update", "cook", "--from", run)
     assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
-    code, out, err = command("predictor", "update", "cook", "--from", run, "--trees", "4")
+    code, out, err = command("predictor", "update", "cook", "--from", run)
     assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
     card = json.loads(command("predictor", "show", "cook", "--json")[1])
     assert card["card"][0]["tasks"][-1] == {"name": run.name, "results": 8, "facts": {}}
 
 
 def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
-    options = ("--from", "tables.yaml", "--trees", "0", "--known", "30", "--seeds", "1")
+    options = ("--from", "tables.yaml", "--known", "30", "--seeds", "1")
     code, out, err = command("predictor", "evaluate", *options, "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
@@ -112,7 +112,7 @@ def test_what_cannot_be_is_said(kitchen: Path, command: Command, arguments: tupl
 
 
 def test_a_predictor_abstains_from_other_spaces_and_is_for_meta_alone(kitchen: Path, command: Command) -> None:
-    command("predictor", "fit", "--from", "tables.yaml", "-o", "./cook", "--trees", "0", "--known", "30")
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "./cook", "--known", "30")
     assert (kitchen / "cook" / "predictor.json").is_file()
     run = run_file(kitchen, "z")
     (kitchen / "kitchen.yaml").write_text(SPACE.replace("[on, off]", "[on, off, never]"))
