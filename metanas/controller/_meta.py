@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.controller._acquisition import cover, expected_gain, promise
+from metanas.controller._acquisition import expected_gain, promise
 from metanas.controller._meta_memory import Memory
 from metanas.controller._scalarise import scalar_losses
 from metanas.controller._strategy import (
@@ -22,7 +22,7 @@ from metanas.controller._strategy import (
     random_proposal,
 )
 from metanas.errors import MetanasError
-from metanas.predictor import Field, Opinion, SpaceModel, full_losses, similarity_weights
+from metanas.predictor import Field, Opinion, SpaceModel, full_losses
 from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
@@ -34,17 +34,18 @@ _LEADERS = 3
 
 @dataclass(frozen=True, slots=True)
 class Meta(Strategy):
-    """Gaussian processes that learned from other data sets, and drop what does not hold here; expected gain and bounds.
+    """Gaussian processes that learned from other data sets, and drop what does not hold here.
 
-    The first proposals are a portfolio: a network for every way in which the sources disagree; without sources random.
-    Then, in turns, the candidate that is expected to raise the best posterior mean most, and the one with the highest
-    upper bound; or, where trainings are noisy, one of the leaders again when that is expected to gain more. Workers in parallel get different networks, because
-    those under way count as evaluated with the result that is expected of them. With several objectives each proposal
-    draws weights, and the scores are of the weighted worst (see :func:`scalar_losses`).
+    Where sources predict each other, every proposal is the candidate with the highest upper confidence bound, from the first
+    one on. Without such sources the first proposals are random, and the others those that are expected to raise the best
+    posterior mean most. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
+    Workers in parallel get different networks, because those under way count as evaluated with the result that is
+    expected of them. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
+    :func:`scalar_losses`).
     """
 
     start: int = 6
-    """Proposals from the portfolio, or at random without sources that predict each other."""
+    """Proposals at random, without sources that predict each other."""
     repeats: int = 3
     """Most trainings of one network, where a second one may differ from the first; 1 for never again."""
     sources: tuple[TaskData, ...] = field(default=(), repr=False)
@@ -74,20 +75,13 @@ class Meta(Strategy):
         if begun < self.start and not model.tells:
             return random_proposal(space, accept, rng)
         field = self._memory.field(space, model, self.facts, observations, accept, rng)
-        if begun < self.start:
-            chosen = self._portfolio(field, observations)
-            gain = np.full(len(field.rows), -np.inf)
-            gain[chosen] = -np.arange(len(chosen), dtype=float)
-            first = _first(field, gain, accept, "portfolio")
-            if first is not None:
-                return first
         seen = _Seen(field, observations, rng)
-        if not len(seen.places):
+        if not len(seen.places) and not model.tells:
             return random_proposal(space, accept, rng)
         opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
-        gain = expected_gain(opinion, np.unique(seen.places))
-        # In turns: where sources are right the gain is quicker, where they mislead the bound finds more in the end.
-        worth = promise(opinion) if begun % 2 else gain.copy()
+        gain = expected_gain(opinion, np.unique(seen.places)) if seen.places else np.zeros(len(field.rows))
+        # With sources the bound found better networks than the gain did on both benchmarks, without them worse ones.
+        worth = promise(opinion) if model.tells else gain.copy()
         worth[[*seen.places, *seen.waiting]] = -np.inf
         again = self._again(model, opinion, seen, gain, int(worth.argmax()))
         if again is None:
@@ -139,16 +133,9 @@ class Meta(Strategy):
 
         return bound
 
-    def _portfolio(self, field: Field, observations: Sequence[Observation]) -> list[int]:
-        """What to begin with that is not begun yet, in order; a few more than are needed, should some be refused."""
-        weights = similarity_weights(self.facts, [s.facts for s in field.model.sources], field.model.length)
-        begun = {o.row for o in observations}
-        chosen = cover(field.scores, weights, 4 * self.start, np.zeros(len(field.rows), dtype=bool))
-        return [index for index in chosen if tuple(field.rows[index].tolist()) not in begun]
-
     def _again(self, model: SpaceModel, opinion: Opinion, seen: _Seen, gain: Any, new: int) -> int | None:
         """The leader whose training again is expected to gain more than the first of ``new``; None for none."""
-        if self.repeats < 2 or not model.noisy or seen.exact:
+        if self.repeats < 2 or not model.noisy or not seen.places or seen.exact:
             return None
         counts = np.bincount([*seen.places, *seen.waiting], minlength=len(opinion.mean))
         alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])

@@ -53,9 +53,7 @@ class Judgement:
         }  # fmt: skip
 
 
-def judge_tasks(
-    known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0
-) -> Iterator[Judgement]:
+def judge_tasks(known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0) -> Iterator[Judgement]:
     """Each target under a model of what is ``known`` of the other tasks of its space.
 
     ``known`` are the sources' results, ``targets`` all results of the same tasks; a target is matched by its name, and

@@ -35,9 +35,7 @@ class Predictor:
             encoder = models[place].encoder if place is not None else encoder_of(space)
             named = {task.name: task for task in group}
             kept = [] if place is None else [s for s in models[place].sources if s.name not in named]
-            fresh = [
-                Source.fit(task, encoder(task.rows)) for task in named.values() if task.says_something
-            ]
+            fresh = [Source.fit(task, encoder(task.rows)) for task in named.values() if task.says_something]
             model = SpaceModel.learn(encoder, [*kept, *fresh])
             models = [*models, model] if place is None else [*models[:place], model, *models[place + 1 :]]
         return replace(self, models=tuple(models))

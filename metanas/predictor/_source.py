@@ -98,7 +98,9 @@ class Source:
         known = weighed(self.blocks, self.relevance)
         scores = np.concatenate(
             [
-                KERNEL(self.theta, KERNEL.products([weighed([b[i : i + _CHUNK] for b in blocks], self.relevance)], [known]))
+                KERNEL(
+                    self.theta, KERNEL.products([weighed([b[i : i + _CHUNK] for b in blocks], self.relevance)], [known])
+                )
                 @ self.weights
                 for i in range(0, len(blocks[0]), _CHUNK)
             ]

@@ -107,9 +107,7 @@ class SpaceModel:
         return cls(encoder=encoder or encoder_of(space))
 
     @classmethod
-    def fit(
-        cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None
-    ) -> SpaceModel:
+    def fit(cls, space: SearchSpace, tasks: Sequence[TaskData], *, encoder: NetworkEncoder | None = None) -> SpaceModel:
         """Learn from tasks of the space; one with fewer than two results says nothing, and is left out."""
         encoder = encoder or encoder_of(space)
         known = [task for task in tasks if task.says_something]

@@ -1,12 +1,10 @@
-"""Expected gains against draws, and portfolios against all of them."""
+"""Expected gains against draws."""
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
-from metanas.controller._acquisition import cover, expected_gain
+from metanas.controller._acquisition import expected_gain
 from metanas.predictor import Member, Opinion
 
 
@@ -35,15 +33,3 @@ def test_what_is_known_exactly_gains_nothing_and_experts_are_weighed() -> None:
     gain = expected_gain(opinion(one, other), seen)
     assert gain[:2].tolist() == [0, 0]
     assert abs(gain[2] - 0.25 * 2.0085) < 1e-3
-
-
-def test_a_portfolio_holds_something_good_for_every_source() -> None:
-    scores = np.random.default_rng(1).standard_normal((4, 12))
-    weights = np.full(4, 0.25)
-    chosen = cover(scores, weights, 3, np.zeros(12, dtype=bool))
-    value = {c: float(weights @ scores[:, list(c)].max(axis=1)) for c in combinations(range(12), 3)}
-    low = float(scores.min() - 1)
-    assert value[tuple(sorted(chosen))] - low >= (1 - 1 / np.e) * (max(value.values()) - low)
-    taken = np.zeros(12, dtype=bool)
-    taken[chosen] = True
-    assert not set(cover(scores, weights, 3, taken)) & set(chosen)
