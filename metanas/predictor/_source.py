@@ -128,7 +128,7 @@ def relevance_of(features: Array, scores: Array, seed: int) -> Array:
     variance = features.var(axis=0, dtype=np.float64)
     varied = variance > _VARIED
     relevance = np.where(varied, worth / np.where(varied, variance, 1.0), 0.0) / worth.sum()
-    return relevance.astype(np.float32)
+    return np.asarray(relevance, dtype=np.float32)
 
 
 def weighed(blocks: Sequence[Array], relevance: Array) -> Array:

@@ -17,6 +17,7 @@ from metanas.space._template import (
     Copies,
     Decided,
     Decision,
+    Fixed,
     OpSite,
     Resolved,
     Switch,
@@ -151,8 +152,11 @@ def _renumbered(template: Template, position: Mapping[int, int], done: dict[int,
     result: Template
     match template:
         case OpSite():
-            values = {name: _renumbered_value(value, position) for name, value in template.parameters.items()}
-            result = replace(template, parameters=values)
+            result = template
+            # Most ops name no decision, and copying them all is half of the time that renumbering takes.
+            if any(not isinstance(value, Fixed) for value in template.parameters.values()):
+                values = {name: _renumbered_value(value, position) for name, value in template.parameters.items()}
+                result = replace(template, parameters=values)
         case Chain(items=items):
             result = Chain(tuple(inner(item) for item in items))
         case Switch(decision=decision, options=options):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -214,10 +213,10 @@ def _range(syntax: RangeValue, place: str) -> Decision:
 
 def item_places(items: Sequence[ModuleSyntax], place: str) -> list[str]:
     """A readable place for each item of a list: its label, numbered where labels repeat."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     places = []
     for item in items:
         label = label_of(item)
-        seen[label] += 1
-        places.append(join(place, label if seen[label] == 1 else f"{label}_{seen[label]}"))
+        number = seen[label] = seen.get(label, 0) + 1
+        places.append(join(place, label if number == 1 else f"{label}_{number}"))
     return places
