@@ -26,15 +26,11 @@ import numpy as np
 
 from metanas.controller import (
     Ascent,
-    Evolution,
-    GaussianProcess,
     HammingGP,
     Layout,
     Learner,
-    Observation,
     Policy,
     ProcessCritic,
-    Strategy,
     climb,
     log_improvement,
 )
@@ -352,51 +348,10 @@ def batch(seeds: range) -> None:
     )
 
 
-class Listed(GaussianProcess):
-    """The process on a pool of random rows, and mutations of the best."""
-
-    def climbed(self, *_: Any) -> None:
-        """No ascent."""
-
-
-def search(spaces: Sequence[str], seeds: range, trials: int) -> None:
-    """Print the least loss, without noise, that strategies evaluated."""
-    contestants = {
-        "gp": GaussianProcess(), "gp, region: 0": GaussianProcess(region=0), "gp on a pool": Listed(), "evolution": Evolution()
-    }  # fmt: skip
-    at = (trials // 3, 2 * trials // 3, trials)
-    for name in spaces:
-        space = space_of(name)
-        print(f"\n{name}\n\n| strategy | {' | '.join(f'{n} evaluations' for n in at)} |\n| --- | --- | --- | --- |")
-        for label, strategy in contestants.items():
-            reached = np.array([searched(space, strategy, seed, trials) for seed in seeds])[:, [n - 1 for n in at]]
-            cells = [f"{np.mean(column):.2f} ± {np.std(column):.2f}" for column in reached.T]
-            print(f"| {label} | {' | '.join(cells)} |", flush=True)
-
-
-def searched(space: SearchSpace, strategy: Strategy, seed: int, trials: int) -> Any:
-    """The least loss after each evaluation."""
-    rng, seen, losses = np.random.default_rng([seed, 1]), list[Observation](), []
-    loss = losses_of(space, rng.normal(size=Layout(space).width), rng)
-    for number in range(trials):
-        known = {observation.row for observation in seen}
-        proposal = strategy.propose(
-            space,
-            seen,
-            lambda row, known=known: tuple(row.tolist()) not in known,
-            np.random.default_rng([seed, number]),
-        )
-        assert proposal is not None
-        losses.append(float(loss(proposal.row[None])[0]))
-        noisy = losses[-1] + 0.1 * np.random.default_rng([seed, number, 3]).normal()
-        seen.append(Observation(number=number, row=tuple(proposal.row.tolist()), losses=(noisy,)))
-    return np.minimum.accumulate(losses)
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["compare", "batch", "search", "tune"], default="compare")
+    parser.add_argument("--part", choices=["compare", "batch", "tune"], default="compare")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--spaces", nargs="+", default=SPACES, choices=SPACES)
     parser.add_argument("--methods", nargs="+", default=[], choices=["ascent", "random", *GRIDS])
@@ -407,8 +362,6 @@ def main() -> None:
             compare(arguments.spaces, range(arguments.seeds), arguments.methods)
         case "batch":
             batch(range(arguments.seeds))
-        case "search":
-            search(arguments.spaces, range(arguments.seeds), 45)
         case "tune":
             tune(arguments.spaces, range(1000, 1000 + arguments.seeds), arguments.methods or list(GRIDS))
 

@@ -6,6 +6,7 @@ evaluations are counted reads of the target's table.
 
 from metanas.bench._bench import Bench, Comparison, run_bench
 from metanas.bench._gather import gather
+from metanas.bench._leave_out import search_regrets
 from metanas.bench._play import Cell, play
 from metanas.bench._read import parse_bench_text, read_bench_file
 from metanas.bench._report import summary, write_report
@@ -24,6 +25,7 @@ __all__ = [
     "play",
     "read_bench_file",
     "run_bench",
+    "search_regrets",
     "summary",
     "write_report",
 ]

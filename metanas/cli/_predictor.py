@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,20 +68,43 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
 @_FROM
 @_KNOWN
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
+@click.option(
+    "--searches", type=click.IntRange(0, 100), default=20, show_default=True,
+    help="Evaluations of a search on each task, whose regret is told; 0 for no searches.",
+)  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @_JSON
-def evaluate(origins: tuple[str, ...], known: str, seeds: int, as_json: bool) -> None:
-    """Leave each task out in turn: how well the others rank its networks, and what their intervals cover.
+def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool) -> None:
+    """Leave each task out in turn: how well the others rank its networks, what their intervals cover, what a search loses.
 
-    Regret of searches is what 'metanas bench' measures, with the strategy meta.
+    A search is by the strategy meta among the networks with known results; 'metanas bench' compares it with others.
     """
-    from metanas.bench import gather
-    from metanas.predictor import judge_tasks
+    from rich.console import Console
+    from rich.progress import track
+
+    from metanas.bench import gather, search_regrets
+    from metanas.predictor import SpaceModel, judge, left_out
 
     targets = gather(origins, known=None)
     found: list[Judgement] = []
-    for seed in range(seeds):
-        sources = gather(origins, known=_count(known), seed=seed)
-        found += judge_tasks(sources, targets, seed=seed)
+    draws = (
+        (seed, target, model)
+        for seed in range(seeds)
+        for target, model in left_out(gather(origins, known=_count(known), seed=seed), targets)
+    )
+    console = Console(stderr=True)
+    shown = track(
+        draws, "judging", total=seeds * len(targets), console=console, transient=True,
+        disable=quiet or not console.is_terminal,
+    )  # fmt: skip
+    for seed, target, model in shown:
+        judged = list(judge(model, target, seed=seed))
+        after = tuple(each.results for each in judged if 0 < each.results <= searches)
+        plain = SpaceModel.untrained(model.space, model.encoder)
+        regrets, plains = (search_regrets(m, target, seed=seed, after=after) for m in (model, plain))
+        found += [
+            replace(each, regret=regrets.get(each.results), plain_regret=plains.get(each.results)) for each in judged
+        ]
     click.echo(json.dumps([each.to_json() for each in found], indent=2) if as_json else _table(found))
 
 
@@ -138,7 +162,8 @@ def _card(card: dict[str, Any]) -> list[str]:
 def _table(found: Sequence[Judgement]) -> str:
     import numpy as np
 
-    lines = [f"{'task':36}{'known':>6}{'tau':>8}{'alone':>8}   share covered by 50, 80, 95 % intervals"]
+    title = f"{'task':36}{'known':>6}{'tau':>8}{'alone':>8}{'regret':>10}{'alone':>10}"
+    lines = [f"{title}   share covered by 50, 80, 95 % intervals"]
     tasks = list(dict.fromkeys(each.task for each in found))
     for task in [*tasks, "mean"]:
         for n in sorted({each.results for each in found}):
@@ -148,5 +173,9 @@ def _table(found: Sequence[Judgement]) -> str:
             levels = these[0].covered
             covered = "  ".join(f"{np.mean([each.covered[level] for each in these]):.2f}" for level in levels)
             tau, alone = np.mean([each.tau for each in these]), np.mean([each.plain_tau for each in these])
-            lines.append(f"{task:36}{n:6}{tau:8.3f}{alone if n else float('nan'):8.3f}   {covered}")
+            regrets = "".join(
+                f"{np.mean(values):10.4g}" if (values := [v for v in column if v is not None]) else f"{'-':>10}"
+                for column in ([each.regret for each in these], [each.plain_regret for each in these])
+            )
+            lines.append(f"{task:36}{n:6}{tau:8.3f}{f'{alone:8.3f}' if n else f'{chr(45):>8}'}{regrets}   {covered}")
     return "\n".join(lines)

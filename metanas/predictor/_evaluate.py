@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,36 +44,34 @@ class Judgement:
     """The same of the model without sources."""
     covered: Mapping[str, float]
     """Share of those networks whose loss lies in the 50, 80 and 95 % interval; empty with fewer than 5 results."""
+    regret: float | None = None
+    """Simple regret of a search after so many evaluations, in the task's unit; None where none was made."""
+    plain_regret: float | None = None
+    """The same of a search without sources."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "task": self.task, "seed": self.seed, "results": self.results, "tau": self.tau, "plain_tau": self.plain_tau,
-            "covered": dict(self.covered),
-        }  # fmt: skip
+        return asdict(self)
 
 
-def judge_tasks(known: Sequence[TaskData], targets: Sequence[TaskData], *, seed: int = 0) -> Iterator[Judgement]:
-    """Each target under a model of what is ``known`` of the other tasks of its space.
+def left_out(known: Sequence[TaskData], targets: Sequence[TaskData]) -> Iterator[tuple[TaskData, SpaceModel]]:
+    """Each target with a model of what is ``known`` of the other tasks of its space.
 
     ``known`` are the sources' results, ``targets`` all results of the same tasks; a target is matched by its name, and
     never a source of its own.
     """
-    sources: dict[str, Source] = {}
-    for task in known:
-        if task.says_something:
-            sources[task.name] = Source.fit(task, encoder_of(task.space)(task.rows))
+    sources = {task.name: Source.fit(task, encoder_of(task.space)(task.rows)) for task in known if task.says_something}
     for target in targets:
-        encoder = encoder_of(target.space)
         others = [
             sources[task.name]
             for task in known
             if task.name in sources and task.name != target.name and same_space(task.space, target.space)
         ]
-        yield from _judged(SpaceModel.learn(encoder, others), target, seed)
+        yield target, SpaceModel.learn(encoder_of(target.space), others)
 
 
-def _judged(model: SpaceModel, target: TaskData, seed: int) -> Iterator[Judgement]:
+def judge(model: SpaceModel, target: TaskData, *, seed: int) -> Iterator[Judgement]:
+    """How a model ranks and covers networks of a task that it does not know, after some of the task's results."""
     losses = target.mean_losses
     rng = generator(seed, "judged", target.name)
     places = rng.permutation(np.flatnonzero(np.isfinite(losses)))[: _JUDGED + max(RESULTS)]

@@ -91,7 +91,12 @@ def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
     ]
     assert found[0]["tau"] > 0.6
     assert set(found[1]["covered"]) == {"0.5", "0.8", "0.95"}
+    assert found[0]["regret"] is None
+    assert all(each["regret"] >= 0 and each["plain_regret"] >= 0 for each in found if each["results"] in (10, 20))
     assert "mean" in command("predictor", "evaluate", *options)[1]
+    without = json.loads(command("predictor", "evaluate", *options, "--searches", "0", "--json")[1])
+    assert [each["regret"] for each in without] == [None] * 6
+    assert [each["tau"] for each in without] == [each["tau"] for each in found]
 
 
 @pytest.mark.parametrize(
