@@ -34,6 +34,7 @@ from metanas.study import (
     create_run,
     parse_run_text,
     plan,
+    read_choice,
     read_final,
     read_run,
     read_run_file,
@@ -226,7 +227,9 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     data = info.get("data", {})
     records = [record for _, record in sorted(trials.records.items())]
     final = read_final(folder)
-    best = best_trial(records, [direction for _, direction in run.objectives])
+    choice = read_choice(folder)
+    best = trials.records.get(choice.trial) if choice else None
+    best = best or best_trial(records, [direction for _, direction in run.objectives])
     summary = RunSummary(
         name=folder.path.resolve().name,
         space=space.name,
@@ -255,6 +258,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
             for d in space.decisions
         ),
         best_trial=best.number if best else None,
+        sureness=choice.sureness if choice else None,
         test_metrics={k: v for k, v in final.metrics.items() if k.startswith("test_")} if final else None,
         drawings=_drawings(space, records, run, data),
         artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*")))

@@ -94,7 +94,7 @@ def test_the_run_folder_is_whole(digits: Searched) -> None:
     files = {path.relative_to(digits.folder).as_posix() for path in digits.folder.rglob("*") if path.is_file()}
     assert {
         "run.yaml", "space.yaml", "info.json", "study.journal", "log.jsonl", "report.html", "best/architecture.json",
-        "best/weights.safetensors", "best/network.py", "best/preparation.json", "best/result.json", "workers/worker-0.log",
+        "best/weights.safetensors", "best/network.py", "best/preparation.json", "best/result.json", "best/choice.json", "workers/worker-0.log",
     } <= files  # fmt: skip
     assert not [name for name in files if name.endswith(".new") or "/." in name], "nothing half written is left"
     report = (digits.folder / "report.html").read_text()

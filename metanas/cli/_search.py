@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ def _trains(result: SearchResult) -> bool:
 
 
 def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
+    from metanas.study import read_choice
     from metanas.trial import best_trial
 
     best = best_trial(result.trials, [direction for _, direction in result.objectives])
@@ -145,14 +147,17 @@ def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
             "values": dict(zip((n for n, _ in result.objectives), best.values or (), strict=False)),
         },
         "final": dict(result.metrics) if found else None,
+        "chosen": asdict(choice) if (choice := read_choice(result.folder)) else None,
     }  # fmt: skip
 
 
 def _as_text(result: SearchResult, found: bool) -> str:
     from metanas._progress import number, values_text
+    from metanas.study import read_choice
     from metanas.trial import best_trial
 
     best = best_trial(result.trials, [direction for _, direction in result.objectives])
+    choice = read_choice(result.folder)
     lines = []
     if best is None:
         failed = [t for t in result.trials if t.status is not None]
@@ -162,6 +167,10 @@ def _as_text(result: SearchResult, found: bool) -> str:
     else:
         lines.append(
             f"Best on validation: {values_text(best, result.objectives)} (trial {best.number} of {len(result.trials)})"
+        )
+    if choice and choice.sureness is not None:
+        lines.append(
+            f"Chosen:             trial {choice.trial}; the best of those evaluated with {100 * choice.sureness:.0f} %"
         )
     if found:
         tested = {k.removeprefix("test_"): v for k, v in result.metrics.items() if k.startswith("test_")}

@@ -28,6 +28,8 @@ from metanas.tables import TaskData
 
 _ASKED = 200
 """Candidates offered to ``accept`` in order of promise before a random one is taken."""
+_DRAWS = 4_000
+"""Draws of the evaluated networks' true scores, to tell how sure the best of them is."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
 
@@ -90,6 +92,24 @@ class Meta(Strategy):
 
     def recommend(self, space: SearchSpace, observations: Sequence[Observation]) -> Row | None:
         """See :meth:`Strategy.recommend`: the evaluated network with the best posterior mean."""
+        believed = self._believed(space, observations)
+        if believed is None:
+            return None
+        rows, mean, _ = believed
+        best: Row = rows[int(mean.argmax())].copy()
+        return best
+
+    def sureness(self, space: SearchSpace, observations: Sequence[Observation]) -> float | None:
+        """See :meth:`Strategy.sureness`; beliefs about different networks count as independent."""
+        believed = self._believed(space, observations)
+        if believed is None:
+            return None
+        _, mean, std = believed
+        draws = mean + std * np.random.default_rng(0).standard_normal((_DRAWS, len(mean)))
+        return float((draws.argmax(axis=1) == mean.argmax()).mean())
+
+    def _believed(self, space: SearchSpace, observations: Sequence[Observation]) -> tuple[Rows, Any, Any] | None:
+        """The evaluated networks that did not fail ``(n, n_decisions)``, and mean and deviation of their true scores ``(n,)``."""
         if not any(o.losses is not None for o in observations):
             return None
         model = self._memory.model(space, self.sources, self.model, single=self.single)
@@ -99,8 +119,7 @@ class Meta(Strategy):
             return None
         opinion = field.opinion(seen.places, seen.losses, doubt=seen.doubt)
         alive = np.unique(np.array(seen.places)[np.isfinite(seen.losses)])
-        best: Row = field.rows[alive[int(opinion.mean[alive].argmax())]].copy()
-        return best
+        return field.rows[alive], opinion.mean[alive], opinion.std[alive]
 
     def predict(
         self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator

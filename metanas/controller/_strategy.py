@@ -110,6 +110,10 @@ class Strategy(ABC):
             return None
         return np.array(min(values, key=lambda row: float(np.mean(values[row]))), dtype=np.int64)
 
+    def sureness(self, space: SearchSpace, observations: Sequence[Observation]) -> float | None:
+        """The probability that the recommended architecture is the best of those evaluated; None without a model of it."""
+        return None
+
     def predict(
         self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
     ) -> npt.NDArray[np.float64] | None:

@@ -75,6 +75,8 @@ class RunSummary:
     """The space's table of decisions, in order."""
     best_trial: int | None = None
     """Number of the trial whose network was trained last; None to take the best of the trials."""
+    sureness: float | None = None
+    """The probability that it is the best of those evaluated, as the strategy sees it; None where it cannot tell."""
     test_metrics: Mapping[str, float] | None = None
     """Of that network after its final training, on the test split; None when there was none."""
     drawings: Mapping[str, str] = field(default_factory=dict)

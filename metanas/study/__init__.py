@@ -5,7 +5,7 @@ The only package that imports Optuna.
 
 from metanas.study._create import create_run, resolved
 from metanas.study._experience import task_of_run
-from metanas.study._final import read_final
+from metanas.study._final import read_choice, read_final
 from metanas.study._folder import RunFolder, environment, write_atomically
 from metanas.study._keys import Keys, named_settings
 from metanas.study._lease import Lease, owner_of
@@ -50,6 +50,7 @@ __all__ = [
     "parse_run_text",
     "plan",
     "profile_space",
+    "read_choice",
     "read_final",
     "read_run",
     "read_run_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from metanas.study._folder import RunFolder, write_atomically
 from metanas.study._jobs import Jobs
@@ -16,6 +17,7 @@ from metanas.worker import Ended, Engine, Reported
 def train_final(
     best: TrialRecord,
     *,
+    sureness: float | None,
     folder: RunFolder,
     jobs: Jobs,
     engine: Engine,
@@ -25,7 +27,7 @@ def train_final(
     stopped: Callable[[], bool],
     poll: float,
 ) -> Result | None:
-    """Train ``best`` for good. What is there already is not done again.
+    """Train ``best`` for good, of which the strategy is so sure. What is there already is not done again.
 
     None when ``stopped`` says so first, which is asked every ``poll`` seconds.
     """
@@ -42,6 +44,8 @@ def train_final(
     log.write("final_ended", **result.to_json())
     if result.status is Status.COMPLETE:
         folder.best.mkdir(exist_ok=True)
+        choice = {"trial": best.number, "sureness": sureness}
+        write_atomically(folder.best / "choice.json", json.dumps(choice, indent=2) + "\n")
         write_atomically(folder.best / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
     shutil.rmtree(job.checkpoint, ignore_errors=True)
     listener.final_ended(result)
@@ -52,6 +56,26 @@ def read_final(folder: RunFolder) -> Result | None:
     """The result of a run's final training; None when there is none yet."""
     try:
         return Result.from_json(json.loads((folder.best / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which trial's network was trained for good."""
+
+    trial: int
+    """Its number."""
+    sureness: float | None
+    """The probability that it is the best of those evaluated, as the strategy sees it; None where it cannot tell."""
+
+
+def read_choice(folder: RunFolder) -> Choice | None:
+    """What was chosen in a run; None when there is no final training yet."""
+    try:
+        data = json.loads((folder.best / "choice.json").read_text(encoding="utf-8"))
+        sureness = data["sureness"]
+        return Choice(trial=int(data["trial"]), sureness=None if sureness is None else float(sureness))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

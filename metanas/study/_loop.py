@@ -323,10 +323,11 @@ class Search:
 
         None when no trial has a value, or on interruption. What is there already is not done again.
         """
-        best = self.proposer.recommended() or self.best()
+        recommended = self.proposer.recommended()
+        best = recommended or self.best()
         if best is None:
             return None
         return train_final(
-            best, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
+            best, sureness=self.proposer.sureness() if recommended else None, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
             listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
         )  # fmt: skip

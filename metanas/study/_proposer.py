@@ -44,6 +44,10 @@ class Proposer(ABC):
         """The trial whose network should be handed out; None to leave it to the values."""
         return None
 
+    def sureness(self) -> float | None:
+        """The probability that its network is the best of those evaluated; None where nobody can tell."""
+        return None
+
 
 def make_proposer(
     name: str,
@@ -140,6 +144,11 @@ class _StrategyProposer(Proposer):
         canonical_id = self.gate.canonical_id(row)
         same = [record for record in self.trials.records.values() if record.canonical_id == canonical_id]
         return best_trial(same, [direction for _, direction in self.trials.objectives])
+
+    def sureness(self) -> float | None:
+        if len(self.trials.objectives) > 1:
+            return None
+        return self.strategy.sureness(self.trials.space, self.observations)
 
 
 class _New:

@@ -265,6 +265,19 @@ def test_meta_recommends_by_the_posterior(model: SpaceModel, space: SearchSpace)
     assert recommended is not None
     assert truth(recommended[None], 0.2)[0] <= np.sort(losses)[2]
     assert Meta(model=model).recommend(space, []) is None
+    assert Meta(model=model).sureness(space, []) is None
+    # Single trainings whose noise hides most differences: the leader is surer once it did well again.
+    noise = np.random.default_rng(1).standard_normal(30)
+    blurred = [
+        Observation(number=i, row=o.row, losses=(float(losses[i] + noise[i]),)) for i, o in enumerate(observations)
+    ]
+    noisy = Meta(model=model, single=True)
+    leader = noisy.recommend(space, blurred)
+    assert leader is not None
+    best = min(o.losses[0] for o in blurred if o.losses is not None)
+    more = [Observation(number=30 + k, row=tuple(leader.tolist()), losses=(best,)) for k in range(3)]
+    sure = [noisy.sureness(space, known) or 0.0 for known in (blurred, [*blurred, *more])]
+    assert 0 < sure[0] < sure[1] <= 1
     predicted = strategy.predict(space, observations, space.rows(1000), np.random.default_rng(0))
     assert predicted is not None
     assert kendalltau(predicted, truth(space.rows(1000), 0.2))[0] > 0.8
