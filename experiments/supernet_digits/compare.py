@@ -1,4 +1,4 @@
-"""The supernet search of run.yaml against random search of equal wall time, seed by seed: best validation and test accuracy."""
+"""The supernet search of a run file against random search of equal wall time, seed by seed: best validation and test accuracy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import time
 from pathlib import Path
 
 import metanas
-from metanas.study import read_run_file
+from metanas.study import RunFile, read_run_file
 
 HERE = Path(__file__).parent
 
 
-def search(seed: int, strategy: object, **limits: object) -> tuple[dict[str, float], int, float]:
+def search(
+    run: RunFile, space: Path, seed: int, strategy: object, **limits: object
+) -> tuple[dict[str, float], int, float]:
     """Metrics of the network found, trials, and seconds."""
-    run = read_run_file(HERE / "run.yaml")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         result = metanas.search(
-            HERE / "space.yaml", "digits", strategy=strategy, seed=seed, epochs=run.rungs[-1], runs=folder, workers=1,
+            space, "digits", strategy=strategy, seed=seed, epochs=run.rungs[-1], runs=folder, workers=1,
             progress=False, **limits,
         )  # fmt: skip
         best = max(record.metrics["accuracy"] for record in result.trials if record.values is not None)
@@ -32,14 +33,15 @@ def search(seed: int, strategy: object, **limits: object) -> tuple[dict[str, flo
 def main() -> None:
     """Print a line of JSON a seed, then the means."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("run", type=Path, nargs="?", default=HERE / "run.yaml", help="beside its space.yaml")
     options.add_argument("--seeds", type=int, default=5)
     given = options.parse_args()
-    run = read_run_file(HERE / "run.yaml")
+    run, space = read_run_file(given.run), given.run.parent / "space.yaml"
     differences: dict[str, list[float]] = {"validation": [], "test": []}
     for seed in range(given.seeds):
-        ours, trials, seconds = search(seed, {run.strategy: dict(run.strategy_options)}, trials=run.trials)
+        ours, trials, seconds = search(run, space, seed, {run.strategy: dict(run.strategy_options)}, trials=run.trials)
         # The final training, alike in both, is not part of what random search may use; it is short.
-        theirs, others, used = search(seed, "random", time=seconds)
+        theirs, others, used = search(run, space, seed, "random", time=seconds)
         for key, values in differences.items():
             values.append(ours[key] - theirs[key])
         line = {
