@@ -22,7 +22,7 @@ from metanas.controller._strategy import (
     random_proposal,
 )
 from metanas.errors import MetanasError
-from metanas.predictor import Field, Opinion, SpaceModel, full_losses
+from metanas.predictor import UNTAUGHT_EXPERT, Field, Opinion, SpaceModel, full_losses
 from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
@@ -30,6 +30,8 @@ _ASKED = 200
 """Candidates offered to ``accept`` in order of promise before a random one is taken."""
 _DRAWS = 4_000
 """Draws of the evaluated networks' true scores, to tell how sure the best of them is."""
+_BOUNDS = 10
+"""Proposals by the upper bound, where sources predict each other: it was quicker than the expected gain, and later slower."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
 
@@ -38,9 +40,10 @@ _LEADERS = 3
 class Meta(Strategy):
     """Gaussian processes that learned from other data sets, and drop what does not hold here.
 
-    Where sources predict each other, every proposal is the candidate with the highest upper confidence bound, from the first
-    one on. Without such sources the first proposals are random, and the others those that are expected to raise the best
-    posterior mean most. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
+    Where sources predict each other, the first proposals are the candidates with the highest upper confidence bound. Later
+    ones are those that are expected to raise the best posterior mean most: in turns as all experts see it, and as the one
+    sees it that knows nothing of the sources, as long as it explains the results at all. Without such sources the first
+    proposals are random. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
     Workers in parallel get different networks, because those under way count as evaluated with the result that is
     expected of them. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
     :func:`scalar_losses`).
@@ -82,10 +85,16 @@ class Meta(Strategy):
             return random_proposal(space, accept, rng)
         opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
         gain = expected_gain(opinion, np.unique(seen.places)) if seen.places else np.zeros(len(field.rows))
-        # With sources the bound found better networks than the gain did on both benchmarks, without them worse ones.
-        worth = promise(opinion) if model.tells else gain.copy()
+        untaught = next((member for member in opinion.members if member.name == UNTAUGHT_EXPERT), None)
+        if not seen.places or (model.tells and begun < _BOUNDS):
+            worth = promise(opinion)
+        elif begun % 2 and untaught is not None:
+            # So that sources which mislead cost at most every second evaluation, should the evidence be slow to tell.
+            worth = expected_gain(opinion.of(untaught), np.unique(seen.places))
+        else:
+            worth = gain.copy()
         worth[[*seen.places, *seen.waiting]] = -np.inf
-        again = self._again(model, opinion, seen, gain, int(worth.argmax()))
+        again = self._again(model, opinion, seen, gain, int(np.where(worth > -np.inf, gain, -np.inf).argmax()))
         if again is None:
             return _first(field, worth, accept, "predictor") or random_proposal(space, accept, rng)
         return Proposal(field.rows[again].copy(), "repeat", repeat=True)

@@ -13,7 +13,7 @@ from metanas.predictor._parts import similarity_weights
 from metanas.predictor._places import SHIPPED, find_predictor, model_for, place_for, predictor_names, shipped_folder
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
-from metanas.predictor._space_model import SpaceModel, encoder_of
+from metanas.predictor._space_model import UNTAUGHT_EXPERT, SpaceModel, encoder_of
 from metanas.predictor._store import load_model, load_predictor, read_card, save_predictor
 from metanas.predictor._warp import Warp, normal_scores
 
@@ -21,6 +21,7 @@ __all__ = [
     "MOST",
     "NORMAL_80",
     "SHIPPED",
+    "UNTAUGHT_EXPERT",
     "Belief",
     "Encodings",
     "Expert",

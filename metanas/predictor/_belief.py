@@ -7,7 +7,7 @@ prior times marginal likelihood of the target's own results, so the sources are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from metanas.predictor._posterior import Posterior
 
 Array = npt.NDArray[Any]
 
-_COUNTS = 0.01
+_COUNTS = 0.001
 """Weight from which on an expert has a say in proposals."""
 _BLOCK = 64
 """Observations taken in at once: more need more memory, and are hardly quicker."""
@@ -46,6 +46,8 @@ class Expert:
 class Member:
     """What one expert believes, in the unit of the target's own normal scores."""
 
+    name: str
+    """Of the expert."""
     weight: float
     """Of the expert."""
     mean: Array
@@ -70,6 +72,11 @@ class Opinion:
     """Of the experts, summing to 1."""
     members: tuple[Member, ...] = field(default=(), repr=False)
     """The experts that count."""
+
+    def of(self, member: Member) -> Opinion:
+        """What one of them would say alone; not calibrated."""
+        alone = replace(member, weight=1.0)
+        return Opinion(mean=member.mean, std=member.std, noise=member.noise, weights=(1.0,), members=(alone,))
 
 
 class Belief:
@@ -132,8 +139,8 @@ class Belief:
             noise=float(np.sqrt(weights @ np.array(noises))),
             weights=tuple(float(w) for w in weights),
             members=tuple(
-                Member(float(w), np.asarray(m), np.sqrt(v), float(np.sqrt(n)))
-                for w, m, v, n in zip(weights, means, variances, noises, strict=True)
+                Member(expert.name, float(w), np.asarray(m), np.sqrt(v), float(np.sqrt(n)))
+                for expert, w, m, v, n in zip(self.experts, weights, means, variances, noises, strict=True)
                 if w > _COUNTS
             ),
         )

@@ -55,6 +55,8 @@ _MOST_ENCODERS = 8
 _TELLS, _DISTRUST = 0.1, 6.0
 """Mean rank correlation with which sources must predict each other, and what experts lose in log weight that learned from
 such as do not: so much evidence of the target's own brings them back."""
+UNTAUGHT_EXPERT = "untaught"
+"""Name of the expert that no source taught anything."""
 _PLAIN_PRIOR, _UNTAUGHT_PRIOR = -1.0, -2.0
 """Logs of the prior weights of the experts that know nothing of the sources: but for its kernel, and at all."""
 
@@ -175,7 +177,7 @@ class SpaceModel:
         """The Gaussian processes of a target."""
         nothing = np.zeros(len(parts.untaught[0]))
         # Without it, sources that mislead would have spoilt the kernels of all experts.
-        untaught = Expert("untaught", UNTAUGHT, UNTAUGHT_START, parts.untaught, nothing, _UNTAUGHT_PRIOR)
+        untaught = Expert(UNTAUGHT_EXPERT, UNTAUGHT, UNTAUGHT_START, parts.untaught, nothing, _UNTAUGHT_PRIOR)
         if not len(parts.average):
             return [untaught]
         distrust = 0.0 if self.tells else _DISTRUST

@@ -17,7 +17,7 @@ def opinion(*members: Member) -> Opinion:
 
 def test_the_gain_is_what_draws_come_to() -> None:
     mean, std, noise = np.array([0.0, 1.0, 0.8, 2.0, -1.0]), np.array([0.3, 0.2, 0.5, 0.4, 0.1]), 0.3
-    gain = expected_gain(opinion(Member(1.0, mean, std, noise)), np.array([0, 1]))
+    gain = expected_gain(opinion(Member("a", 1.0, mean, std, noise)), np.array([0, 1]))
     rng = np.random.default_rng(0)
     for i, rival, had in ((0, 1.0, 1.0), (1, 0.0, 1.0), (2, 1.0, 1.0), (3, 1.0, 1.0), (4, 1.0, 1.0)):
         truth = mean[i] + std[i] * rng.standard_normal(200_000)
@@ -28,8 +28,8 @@ def test_the_gain_is_what_draws_come_to() -> None:
 
 def test_what_is_known_exactly_gains_nothing_and_experts_are_weighed() -> None:
     seen = np.array([0, 1])
-    one = Member(0.25, np.array([0.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0]), 0.0)
-    other = Member(0.75, np.array([0.0, 1.0, -9.0]), np.array([0.0, 0.0, 1.0]), 0.0)
+    one = Member("a", 0.25, np.array([0.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0]), 0.0)
+    other = Member("b", 0.75, np.array([0.0, 1.0, -9.0]), np.array([0.0, 0.0, 1.0]), 0.0)
     gain = expected_gain(opinion(one, other), seen)
     assert gain[:2].tolist() == [0, 0]
     assert abs(gain[2] - 0.25 * 2.0085) < 1e-3
