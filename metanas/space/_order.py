@@ -94,6 +94,8 @@ def ordered(
                 state[parent] = 1
                 stack.append((parent, iter(sorted(parents[parent]))))
     position = {old: new for new, old in enumerate(order)}
+    # Most spaces name their decisions in an order that does.
+    moved = order != list(range(len(order)))
     decisions = tuple(
         replace(
             drafts[old].decision,
@@ -103,7 +105,7 @@ def ordered(
     )
     return Resolved(
         decisions=decisions,
-        template=_renumbered(template, position, {}),
+        template=_renumbered(template, position, {}) if moved else template,
         recipe={name: _renumbered_value(value, position) for name, value in recipe.items()},
         limits=tuple((place, tuple(position[c] for c in columns), most) for place, columns, most in limits),
     )
