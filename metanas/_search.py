@@ -228,8 +228,6 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     records = [record for _, record in sorted(trials.records.items())]
     final = read_final(folder)
     choice = read_choice(folder)
-    best = trials.records.get(choice.trial) if choice else None
-    best = best or best_trial(records, [direction for _, direction in run.objectives])
     summary = RunSummary(
         name=folder.path.resolve().name,
         space=space.name,
@@ -257,7 +255,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
             )
             for d in space.decisions
         ),
-        best_trial=best.number if best else None,
+        best_trial=choice.trial if choice else None,
         sureness=choice.sureness if choice else None,
         test_metrics={k: v for k, v in final.metrics.items() if k.startswith("test_")} if final else None,
         drawings=_drawings(space, records, run, data),

@@ -5,7 +5,8 @@ them); all methods get the same process, the same results and the same count of 
 counts as two. Values are logarithms of the expected improvement, on the space's rows that have no result yet.
 
 ``python experiments/controller/compare.py --seeds 10`` writes a table of ``value - highest value``, mean and
-standard deviation over seeds (the highest of all rows, or what an ascent of 3,000 calls reaches); ``--part batch`` times a batch of eight; ``--part tune`` scores the settings
+standard deviation over seeds (the highest of all rows, or what an ascent of 3,000 calls reaches); ``--part batch`` times a
+batch of eight; ``--part tune`` scores the settings
 of the other methods on seeds of their own.
 """
 

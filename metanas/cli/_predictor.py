@@ -172,10 +172,17 @@ def _table(found: Sequence[Judgement]) -> str:
                 continue
             levels = these[0].covered
             covered = "  ".join(f"{np.mean([each.covered[level] for each in these]):.2f}" for level in levels)
-            tau, alone = np.mean([each.tau for each in these]), np.mean([each.plain_tau for each in these])
-            regrets = "".join(
-                f"{np.mean(values):10.4g}" if (values := [v for v in column if v is not None]) else f"{'-':>10}"
-                for column in ([each.regret for each in these], [each.plain_regret for each in these])
+            cells = (
+                _mean([each.tau for each in these], "8.3f"),
+                _mean([each.plain_tau for each in these if n], "8.3f"),
+                _mean([each.regret for each in these], "10.4g"),
+                _mean([each.plain_regret for each in these], "10.4g"),
             )
-            lines.append(f"{task:36}{n:6}{tau:8.3f}{f'{alone:8.3f}' if n else f'{chr(45):>8}'}{regrets}   {covered}")
+            lines.append(f"{task:36}{n:6}{''.join(cells)}   {covered}")
     return "\n".join(lines)
+
+
+def _mean(values: Sequence[float | None], form: str) -> str:
+    """The mean of those that are there, in columns as wide as the format says."""
+    there = [value for value in values if value is not None]
+    return format(sum(there) / len(there), form) if there else "-".rjust(int(form.partition(".")[0]))

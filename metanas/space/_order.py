@@ -17,7 +17,6 @@ from metanas.space._template import (
     Copies,
     Decided,
     Decision,
-    Fixed,
     OpSite,
     Resolved,
     Switch,
@@ -94,7 +93,7 @@ def ordered(
                 state[parent] = 1
                 stack.append((parent, iter(sorted(parents[parent]))))
     position = {old: new for new, old in enumerate(order)}
-    # Most spaces name their decisions in an order that does.
+    # Most spaces name their decisions in such an order already, and copying a large template costs.
     moved = order != list(range(len(order)))
     decisions = tuple(
         replace(
@@ -154,11 +153,8 @@ def _renumbered(template: Template, position: Mapping[int, int], done: dict[int,
     result: Template
     match template:
         case OpSite():
-            result = template
-            # Most ops name no decision, and copying them all is half of the time that renumbering takes.
-            if any(not isinstance(value, Fixed) for value in template.parameters.values()):
-                values = {name: _renumbered_value(value, position) for name, value in template.parameters.items()}
-                result = replace(template, parameters=values)
+            values = {name: _renumbered_value(value, position) for name, value in template.parameters.items()}
+            result = replace(template, parameters=values)
         case Chain(items=items):
             result = Chain(tuple(inner(item) for item in items))
         case Switch(decision=decision, options=options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from metanas.study._folder import RunFolder, write_atomically
 from metanas.study._jobs import Jobs
@@ -44,8 +44,8 @@ def train_final(
     log.write("final_ended", **result.to_json())
     if result.status is Status.COMPLETE:
         folder.best.mkdir(exist_ok=True)
-        choice = {"trial": best.number, "sureness": sureness}
-        write_atomically(folder.best / "choice.json", json.dumps(choice, indent=2) + "\n")
+        choice = Choice(trial=best.number, sureness=sureness)
+        write_atomically(folder.best / "choice.json", json.dumps(asdict(choice), indent=2) + "\n")
         write_atomically(folder.best / "result.json", json.dumps(result.to_json(), indent=2) + "\n")
     shutil.rmtree(job.checkpoint, ignore_errors=True)
     listener.final_ended(result)

@@ -328,6 +328,6 @@ class Search:
         if best is None:
             return None
         return train_final(
-            best, sureness=self.proposer.sureness() if recommended else None, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
-            listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
+            best, sureness=self.proposer.sureness() if recommended else None, folder=self.folder, jobs=self.jobs,
+            engine=self.engine, retries=self.run_file.retries, listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
         )  # fmt: skip
