@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from metanas.architecture._diagram import Diagram, Diagrams, TooEntangledError
@@ -61,7 +62,9 @@ class SpaceShapes:
         self._steps = steps
         self._cut = diagrams.leaf(CUT)
         self._done: dict[tuple[int, Diagram, Diagram], tuple[Diagram, Diagram]] = {}
-        self._parameters: dict[int, Diagram] = {}
+        self._parameters: dict[tuple[str, int], Diagram] = {}
+        self._made: dict[tuple[str, Diagram, Diagram], Diagram] = {}
+        """What ops make of diagrams, where nothing is wrong."""
 
     def result(self) -> Diagram:
         """The shape that each network ends in; broken where it is no row of the outputs.
@@ -194,22 +197,33 @@ class SpaceShapes:
             result = self._steps.op(name, parameters, leaf)  # type: ignore[arg-type]
             return result if isinstance(result, Known) else self._broken(template, result)
 
-        return self.diagrams.combine(made, x, self._parameters_of(template))
+        # Spaces have the same few ops in many places.
+        key = (name, self._parameters_of(template), x)
+        found = self._made.get(key)
+        if found is None:
+            found = self.diagrams.combine(made, x, key[1])
+            if not any(isinstance(leaf.value, Broken) for leaf in found.leaves):  # which names its place
+                self._made[key] = found
+        return found
 
     def _parameters_of(self, template: OpSite) -> Diagram:
         """Those that matter to shapes; leaves hold (name, type, value) of each, as 1 equals True."""
-        found = self._parameters.get(id(template))
+        key = (template.name, id(template.parameters))
+        found = self._parameters.get(key)
         if found is None:
-            given = dict(template.parameters)
-            fixed = {name: parameter.default for name, parameter in signature(template.name).parameters.items()}
-            fixed |= {name: value.value for name, value in given.items() if isinstance(value, Fixed)}
-            names = [name for name in {**fixed, **given} if template.name == "python" or name not in SHAPELESS]
-            free = [name for name in names if name in given and not isinstance(given[name], Fixed)]
-            known = tuple((name, type(fixed[name]), fixed[name]) for name in names if name not in free)
-            found = self.diagrams.leaf(known)
+            fixed, free = dict(_defaults(template.name)), list[str]()
+            for name, value in template.parameters.items():
+                if template.name != "python" and name in SHAPELESS:
+                    continue
+                if isinstance(value, Fixed):
+                    fixed[name] = (type(value.value), value.value)
+                else:
+                    fixed.pop(name, None)
+                    free.append(name)
+            found = self.diagrams.leaf(tuple([(name, *value) for name, value in fixed.items()]))
             for name in free:
-                found = self.diagrams.combine(_with(name), found, self._decided(given[name]))
-            self._parameters[id(template)] = found
+                found = self.diagrams.combine(_with(name), found, self._decided(template.parameters[name]))
+            self._parameters[key] = found
         return found
 
     def _decided(self, value: Value) -> Diagram:
@@ -246,6 +260,13 @@ class SpaceShapes:
         for value in values:
             merged = self.diagrams.combine(both, merged, value, unit=self._cut, idempotent=same)
         return merged
+
+
+@cache
+def _defaults(name: str) -> Mapping[str, tuple[type, Scalar | None]]:
+    """Type and value of the parameters of an op that matter to shapes, where the file says nothing."""
+    known = signature(name).parameters.items()
+    return {key: (type(p.default), p.default) for key, p in known if name == "python" or key not in SHAPELESS}
 
 
 def _in_series(template: Template) -> Iterator[Template]:

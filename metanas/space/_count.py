@@ -36,7 +36,8 @@ def count_rows(
         combinations = math.prod(table[column].size for column in rule.decisions.values())
         work += combinations * (len(table) + len(rule.text))
         effects.append(_effects(table, rule) if work <= MAX_EFFECTS else {})
-    classes = [_classes(table, column, rules, effects) for column in range(len(table))]
+    tests = _tests(table)
+    classes = [_classes(table, column, tests[column], rules, effects) for column in range(len(table))]
     live: list[int] = []
     # Of each state: the classes of the live decisions, then how many edges of each limited cell are there.
     states: dict[tuple[int, ...], int] = {(0,) * len(limits): 1}
@@ -98,9 +99,20 @@ def _last_uses(table: Sequence[Decision], rules: Sequence[Constraint]) -> list[i
     return last
 
 
+def _tests(table: Sequence[Decision]) -> list[set[frozenset[int]]]:
+    """For each decision, the sets of its values that conditions ask for."""
+    tests: list[set[frozenset[int]]] = [set() for _ in table]
+    for decision in table:
+        for clause in decision.when:
+            for parent, allowed in clause:
+                tests[parent].add(allowed)
+    return tests
+
+
 def _classes(
     table: Sequence[Decision],
     column: int,
+    tests: set[frozenset[int]],
     rules: Sequence[Constraint],
     effects: Sequence[Mapping[int, Sequence[bytes]]],
 ) -> list[int]:
@@ -110,7 +122,6 @@ def _classes(
     for rule, effect in zip(rules, effects, strict=True):
         if column in rule.decisions.values():
             told.append(effect.get(column) or range(size))
-    tests = {allowed for d in table for clause in d.when for parent, allowed in clause if parent == column}
     told += [[value in allowed for value in range(size)] for allowed in sorted(tests, key=sorted)]
     first: dict[tuple[object, ...], int] = {}
     return [first.setdefault(tuple(one[value] for one in told), value) for value in range(size)]

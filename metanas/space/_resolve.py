@@ -7,7 +7,8 @@ decisions are shared; ``new`` leads to places of its own.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from operator import itemgetter
 
 from metanas.space._ops import OPS, Parameter, signature
 from metanas.space._order import SharedBlock, ordered
@@ -86,7 +87,11 @@ class _Resolver(CellResolver):
         self.nesting = 0
         self.known: dict[Hashable, SharedBlock] = {}
         """Shared blocks as they were resolved."""
-        self.recursive = {name for name in syntax.named if name in self._reachable(syntax.named[name])}
+        self.recursive = sorted(name for name in syntax.named if name in self._reachable(syntax.named[name]))
+        self.fixed: dict[int, Mapping[str, Value]] = {}
+        """Parameters of ops in which nothing is decided, by their syntax."""
+        self.told: tuple[Mapping[str, Value], tuple[tuple[str, str], ...] | None] = ({}, ())
+        """Bound values, and their texts; blocks that bind nothing stand in the same ones."""
 
     # --- modules
 
@@ -135,19 +140,27 @@ class _Resolver(CellResolver):
                 return self.steps_cell(syntax, named(place, syntax), when)
 
     def _op(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> Template:
+        plain = not first
+        parameters = self.fixed.get(id(syntax)) if plain else None
+        if parameters is None:
+            parameters = self._parameters(syntax, place, when, first)
+            if plain and all(isinstance(value, Constant) for value in syntax.parameters.values()):
+                self.fixed[id(syntax)] = parameters
+        label = syntax.label or syntax.name
+        site = place if place.rpartition(".")[2].startswith(label) else join(place, label)
+        return OpSite(syntax.name, parameters, site, syntax.mark, syntax.path)
+
+    def _parameters(self, syntax: OpCall, place: str, when: Clause, first: Overrides) -> dict[str, Value]:
         known = {**dict.fromkeys(syntax.parameters), **signature(syntax.name).parameters}
         taken = {name: first.pop(name) for name in list(first) if name in known}
         for name, override in taken.items():
             parameter = known[name]
             if parameter and isinstance(override, Constant) and (breach := parameter.breach(override.value)):
                 self.problems.add(override.mark, override.path, breach, found=repr(override.value))
-        parameters = {
+        return {
             name: self.value(value, join(place, name), when, known[name])
             for name, value in {**syntax.parameters, **taken}.items()
         }
-        label = syntax.label or syntax.name
-        site = place if place.rpartition(".")[2].startswith(label) else join(place, label)
-        return OpSite(syntax.name, parameters, site, syntax.mark, syntax.path)
 
     def _sequence(self, items: tuple[ModuleSyntax, ...], place: str, when: Clause, first: Overrides) -> Template:
         places = item_places(items, place)
@@ -301,7 +314,9 @@ class _Resolver(CellResolver):
         here = syntax.name if shared else named(place, syntax)
         before = len(self.drafts)
         outer = self.bound
-        self.bound = outer | {name: self.value(value, join(here, name), when) for name, value in syntax.bound.items()}
+        if syntax.bound:
+            given = {name: self.value(value, join(here, name), when) for name, value in syntax.bound.items()}
+            self.bound = outer | given
         self.open_blocks.append(syntax.name)
         home, self.home = self.home, syntax.name if shared else self.home
         if shared and not first:
@@ -320,16 +335,12 @@ class _Resolver(CellResolver):
 
     def _shared(self, name: str, body: ModuleSyntax, when: Clause) -> Template:
         """The block ``name``, resolved once however often it stands in the space."""
-        # By their texts, as True equals 1.
-        texts = {
-            let: f"decision {value.decision}" if isinstance(value, Decided) else repr(value.value)
-            for let, value in self.bound.items()
-            if not isinstance(value, Computed)
-        }
-        if len(texts) < len(self.bound):  # arithmetic, which cannot be compared
+        if self.told[0] is not self.bound:
+            self.told = self.bound, _texts(self.bound)
+        bound = self.told[1]
+        if bound is None:
             return self.module(body, name, when)
-        bound = tuple(sorted(texts.items()))
-        levels = tuple(self.open_blocks.count(block) for block in sorted(self.recursive))
+        levels = tuple([self.open_blocks.count(block) for block in self.recursive])
         key = (name, bound, levels)
         block = self.known.get(key)
         if block is None:
@@ -362,6 +373,16 @@ class _Resolver(CellResolver):
                 waiting.append(self.syntax.named[module.name])
             waiting.extend(parts_of(module))
         return found
+
+
+def _texts(bound: Mapping[str, Value]) -> tuple[tuple[str, str], ...] | None:
+    """Bound values to compare, by their texts, as True equals 1; None where one is arithmetic."""
+    texts = []
+    for let, value in sorted(bound.items(), key=itemgetter(0)):
+        if isinstance(value, Computed):
+            return None
+        texts.append((let, f"decision {value.decision}" if isinstance(value, Decided) else repr(value.value)))
+    return tuple(texts)
 
 
 def _consume(first: Overrides, unused: list[Overrides]) -> None:
