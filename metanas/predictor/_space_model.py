@@ -254,7 +254,7 @@ class _Lessons:
 
     def _fitted(self, kernel: Kernel, start: Array, share: float) -> Array:
         lessons = [(products, scores - share * average) for products, scores, average in self._tasks(kernel)]
-        return kernel.fit(lessons, start, precision=0.5, iterations=30)
+        return kernel.fit(lessons, start, precision=0.5, iterations=30, held=[0])  # the constant
 
     def _share(self) -> float:
         tasks = self._tasks(TRANSFER)

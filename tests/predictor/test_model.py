@@ -87,6 +87,19 @@ def test_sources_rank_a_new_task_before_its_first_result_and_results_help(model:
     assert opinion_tau(model, 0.2, 10) > opinion_tau(untrained, 0.2, 10)
 
 
+def test_results_of_good_networks_alone_do_not_speak_against_the_sources(model: SpaceModel) -> None:
+    rows = np.random.default_rng(5).permutation(model.space.rows(1000))
+    field = Field(model, {}, rows, *Encodings(model)(rows))
+    losses = truth(rows, 0.2)
+    first = field.opinion([], losses[:0]).mean
+    best = np.argsort(-first)[:12]
+    rest = np.setdiff1d(np.arange(len(rows)), best)
+    taus = [
+        kendalltau(mean[rest], -losses[rest])[0] for mean in (first, field.opinion(best.tolist(), losses[best]).mean)
+    ]
+    assert taus[1] > taus[0] - 0.03
+
+
 def test_sources_that_mislead_are_overruled_as_evidence_comes_in(model: SpaceModel) -> None:
     rows = np.random.default_rng(5).permutation(model.space.rows(1000))
     field = Field(model, {}, rows, *Encodings(model)(rows))
