@@ -258,7 +258,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         best_trial=choice.trial if choice else None,
         sureness=choice.sureness if choice else None,
         test_metrics={k: v for k, v in final.metrics.items() if k.startswith("test_")} if final else None,
-        drawings=_drawings(space, records, run, data),
+        drawings=_drawings(space, records, run, data, choice.trial if choice else None),
         artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*")))
         if folder.best.is_dir()
         else (),
@@ -276,12 +276,14 @@ def _elapsed(records: Sequence[TrialRecord]) -> float | None:
 
 
 def _drawings(
-    space: SearchSpace, records: Sequence[TrialRecord], run: RunFile, data: Mapping[str, Any]
+    space: SearchSpace, records: Sequence[TrialRecord], run: RunFile, data: Mapping[str, Any], chosen: int | None
 ) -> dict[str, str]:
+    """The network that the strategy chose, and those with the best values."""
     directions = [direction for _, direction in run.objectives]
     drawings: dict[str, str] = {}
-    left = [record for record in records if record.duplicate_of is None]
-    while len(drawings) < _DRAWN and (best := best_trial(left, directions)) is not None:
+    first = [record for record in records if record.number == chosen]
+    left = [record for record in records if record.duplicate_of is None or record.number == chosen]
+    while len(drawings) < _DRAWN and (best := first.pop() if first else best_trial(left, directions)) is not None:
         architecture = Architecture.from_values(space, best.decisions)
         try:
             svg = draw_architecture(

@@ -170,7 +170,8 @@ def _as_text(result: SearchResult, found: bool) -> str:
         )
     if choice and choice.sureness is not None:
         lines.append(
-            f"Chosen:             trial {choice.trial}; the best of those evaluated with {100 * choice.sureness:.0f} %"
+            f"Chosen:             trial {choice.trial}, the best of those evaluated with a probability of"
+            f" {100 * choice.sureness:.0f} %"
         )
     if found:
         tested = {k.removeprefix("test_"): v for k, v in result.metrics.items() if k.startswith("test_")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ def test_the_chosen_network_is_told_of_with_its_chance(tmp_path: Path, command: 
     (chosen,) = [line for line in out.splitlines() if line.startswith("Chosen:")]
     (folder,) = (tmp_path / "runs").iterdir()
     choice = json.loads((folder / "best" / "choice.json").read_text())
-    assert f"trial {choice['trial']}; the best of those evaluated with {100 * choice['sureness']:.0f} %" in chosen
+    probability = f"{100 * choice['sureness']:.0f} %"
+    assert f"trial {choice['trial']}, the best of those evaluated with a probability of {probability}" in chosen
     report = (folder / "report.html").read_text()
     assert f"<b>#{choice['trial']}</b>" in report
+    drawn = [int(number) for number in re.findall(r"<h3>Trial (\d+)</h3>", report)]
+    assert drawn[0] == choice["trial"]
+    assert len(set(drawn)) == len(drawn)
     assert f"{100 * choice['sureness']:.0f} % sure" in report
     # A file that somebody damaged is as good as none.
     (folder / "best" / "choice.json").write_text("[")
