@@ -12,6 +12,9 @@ from metanas.space import Branches, Cell, Copies, OpSite, SearchSpace, Switch, T
 _MOST_VARIED = 2
 """Values that parts of one family differ in; with more, the names of their uses would say more than a drawing."""
 
+_MOST_TRIED = 32
+"""Families, the latest ones, that a part is compared with; spaces of more have thousands of places."""
+
 
 class Slot(NamedTuple):
     """A value in a part: where the first of a family has it, and its text."""
@@ -73,7 +76,7 @@ class Families:
         signature = self._signatures.of(part)
         if signature in self._family:
             return
-        for first in self._firsts.setdefault(type(part), []):
+        for first in self._firsts.setdefault(type(part), [])[-_MOST_TRIED:]:
             texts = self._align(first, part)
             if texts is None:
                 continue
