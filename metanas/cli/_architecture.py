@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._space import NO_PATH
+
 if TYPE_CHECKING:
     from metanas.architecture import Architecture, Modules
 
@@ -48,6 +50,8 @@ def show(
         return
     click.echo(f"{found.space.name}, network {found.canonical_id}")
     click.echo("".join(f"  {name} = {value}\n" for name, value in found.values.items()), nl=False)
+    if layers is None and found.graph.output is None:
+        click.echo(NO_PATH)
     if layers is None:
         return
     click.echo(f"\n{'layer':32}{'kind':20}{'shape':>16}{'params':>12}")

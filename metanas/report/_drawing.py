@@ -75,7 +75,7 @@ def draw_architecture(
         shapes = _shapes(architecture, input_shape, outputs, vocabulary, modules)
     pieces = [_node(network.nodes[0], shapes.get(0, ""))]
     if network.output is None:
-        nothing = lines_box("no output", ["every path is cut by none"], "other", dashed=True)
+        nothing = lines_box("no output", ["no path leads here"], "other", dashed=True)
         pieces = [stack([pieces[0], nothing], arrows=False)]
     else:
         parts = _parts(network, shapes)
