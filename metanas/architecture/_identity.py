@@ -108,7 +108,9 @@ class CanonicalIds:
         return _digest(name)
 
     def is_cut(self, row: npt.NDArray[np.int64]) -> bool:
-        """Whether no path leads from a row's input to its output."""
+        """Whether no path leads from a row's input to its output; never so where there are decisions alone."""
+        if self.space.tabular:
+            return False
         indices = row.tolist()
         return self._series(self.space.template, Filling(indices, RowValues(self._values, indices))) is None
 

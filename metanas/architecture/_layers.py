@@ -185,7 +185,10 @@ class Trace:
     def module(self, x: int, path: str, arguments: Mapping[str, Any]) -> int:
         """Add a module of the user's."""
         if self.modules is None:
-            raise ShapeError("a module of yours is built where Python code is allowed", found=path, where=self.site)
+            raise ShapeError(
+                "a module of yours is built where Python code is allowed", found=path,
+                remedy="pass --allow-python (modules=user_modules from Python) if you trust this code", where=self.site,
+            )  # fmt: skip
         made = self.modules(path, self.shape(x), arguments)
         name = self._name("module")
         self.layers.append(Layer(name, path, arguments, (x,), made.shape, made.params, made.flops, self.site))

@@ -38,7 +38,7 @@ def lower(
     if graph.output is None:
         raise ShapeError(
             "a path leads from the input to the output",
-            found="every path cut by none",
+            found="no such path",
             remedy="choose another architecture",
         )
     given: dict[str, Any] = {"vocabulary": tuple(vocabulary)} if vocabulary else {}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metanas.architecture._graph import Walk, parameters_of
 from metanas.architecture._rules import ShapeError
 from metanas.architecture._shape_steps import SHAPELESS, Breach, Known, Place, ShapeSteps
-from metanas.space import Branches, Cell, OpSite, SearchSpace
+from metanas.space import Branches, Cell, Mark, OpSite, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,21 @@ class RowShapes(Walk[Flow]):
         super().__init__([int(value) for value in row], space.choices(row))
         self.errors: dict[Breach, tuple[Place | None, ShapeError]] = {}
         """Place and error of each breach, also of those in parts that do not reach the output."""
+        self.hidden: set[Mark | None] = set()
+        """Places that something arrives at that cannot be built; None for the end."""
         self._steps = steps
         result = self.value(space.template, Flow(steps.start))
         self.breaches = frozenset[Breach]() if result is None else result.breaches
         """What keeps the network from being built."""
-        if result is not None and not result.breaches and (error := steps.end(result.known)) is not None:
+        if self.breaches:
+            self.hidden.add(None)
+        elif result is not None and (error := steps.end(result.known)) is not None:
             self.breaches = frozenset((self._note(result.place, error, Breach.of(None, error)),))
 
     def op(self, template: OpSite, x: Flow) -> Flow:
         """See :class:`Walk`."""
         if x.breaches:
+            self.hidden.add(template.mark)
             return x
         values = parameters_of(template, self.choices)
         parameters = tuple(
@@ -72,6 +77,7 @@ class RowShapes(Walk[Flow]):
         """See :class:`Walk`."""
         breaches = frozenset[Breach]().union(*(value.breaches for value in values))
         if breaches:
+            self.hidden.add(place.mark)
             return Flow(values[0].known, breaches=breaches)
         site = ".".join(part for part in (place.site, node) if part)
         known = [value.known for value in values]

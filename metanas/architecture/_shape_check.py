@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from metanas._rng import generator
-from metanas.architecture._diagram import Budget, Diagrams, TooEntangledError
+from metanas.architecture._diagram import Budget, Diagram, Diagrams, TooEntangledError
 from metanas.architecture._layers import Modules
 from metanas.architecture._row_shapes import RowShapes
 from metanas.architecture._rules import Shape
@@ -20,6 +21,8 @@ from metanas.space import LanguageError, Problem, SearchSpace, ops_in
 
 MOST_STEPS = 300_000
 """Steps that a check may take with diagrams, of which there may be two; about half a second each."""
+MOST_STEPS_OF_A_PLACE = 30_000
+"""The same for finding out in which networks a place is hidden by what is wrong before it."""
 MOST_STEPS_OF_ROWS = 1_000_000
 """The same for rows."""
 MANY_VALUES = 33
@@ -116,8 +119,25 @@ def _prove(space: SearchSpace, steps: ShapeSteps, diagrams: Diagrams) -> Iterato
     steps.budget.steps = MOST_STEPS
     witnesses = Witnesses(space, diagrams, result)
     for breach, number in shapes.breaches.items():
-        if number in numbers and (witness := witnesses.of(number)) is not None:
+        if number not in numbers:
+            continue
+        witness = witnesses.of(number, partial(_unseen, space, steps, diagrams, breach, result))
+        if witness is not None:
             yield shape_problem(space, steps, breach, witness)
+
+
+def _unseen(space: SearchSpace, steps: ShapeSteps, diagrams: Diagrams, breach: Breach, result: Diagram) -> Diagram:
+    """Rows in which nothing is known of the place of a breach, as another breach comes before it."""
+    if breach.mark is None:  # the end is seen where nothing else is wrong
+        return diagrams.map(lambda value: isinstance(value, Broken), result)
+    left, steps.budget.steps = steps.budget.steps, MOST_STEPS_OF_A_PLACE
+    try:
+        watched = SpaceShapes(space, steps, diagrams, watched=breach.mark).result()
+        return diagrams.map(lambda value: isinstance(value, Broken) and value.unseen, watched)
+    except TooEntangledError:
+        return diagrams.leaf(False)  # the condition names more decisions than it must
+    finally:
+        steps.budget.steps = left
 
 
 def _try(space: SearchSpace, steps: ShapeSteps) -> tuple[tuple[ShapeProblem, ...], int]:

@@ -88,6 +88,7 @@ def needed_by(space: SearchSpace, steps: ShapeSteps, breach: Breach, row: npt.ND
         others = np.repeat(row[None], min(size - 1, _TRIED), axis=0)
         others[:, column] = (row[column] + 1 + np.arange(len(others))) % size
         others = space.complete(others, rng)
-        if any(breach not in RowShapes(space, other, steps).breaches for other in others):
+        shapes = [RowShapes(space, other, steps) for other in others]
+        if any(breach not in other.breaches and breach.mark not in other.hidden for other in shapes):
             condition[column] = (int(row[column]),)
     return condition

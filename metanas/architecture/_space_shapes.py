@@ -25,6 +25,7 @@ from metanas.space import (
     Chain,
     Copies,
     Fixed,
+    Mark,
     OpSite,
     Scalar,
     SearchSpace,
@@ -44,19 +45,34 @@ _MOST_BREACHES = 8
 """Breaches that one row tells apart; what else is wrong shows when these are mended."""
 
 
+_REACHED, _UNSEEN = -2, -1
+"""In place of the number of a breach, at a watched place: shapes arrive, or what cannot be built."""
+
+
 class Broken(NamedTuple):
     """Leaf of a diagram where the network cannot be built."""
 
     breaches: tuple[int, ...]
     """Numbers of what is wrong."""
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing is known of the watched place, as what arrives there cannot be built."""
+        return _UNSEEN in self.breaches and _REACHED not in self.breaches
+
 
 class SpaceShapes:
-    """The result of a space's networks, as a diagram, and what is wrong on the way to it."""
+    """The result of a space's networks, as a diagram, and what is wrong on the way to it.
 
-    def __init__(self, space: SearchSpace, steps: ShapeSteps, diagrams: Diagrams) -> None:
+    With a place to watch, the result says of each network whether shapes arrive there, and not what becomes of them.
+    """
+
+    def __init__(
+        self, space: SearchSpace, steps: ShapeSteps, diagrams: Diagrams, *, watched: Mark | None = None
+    ) -> None:
         self.space = space
         self.diagrams = diagrams
+        self._watched = watched
         self.breaches: dict[Breach, int] = {}
         """What may be wrong, numbered in the order of discovery."""
         self._steps = steps
@@ -191,6 +207,9 @@ class SpaceShapes:
         if name == "none":
             return self._cut
 
+        if template.mark == self._watched:
+            return self.diagrams.map(_watch, x)
+
         def made(leaf: Hashable, parameters: Hashable) -> Hashable:
             if not isinstance(leaf, Known):
                 return leaf
@@ -244,19 +263,20 @@ class SpaceShapes:
         return under({}, columns)
 
     def _merged(self, kind: str, values: Sequence[Diagram], place: Branches | Cell) -> Diagram:
-        merged = self._cut
+        merged, watched = self._cut, place.mark == self._watched
 
         def both(first: Hashable, second: Hashable) -> Hashable:
             if first is CUT or second is CUT:
                 return second if first is CUT else first
+            if watched:
+                return _joined(_watch(first), _watch(second))
             if isinstance(first, Broken) or isinstance(second, Broken):
-                numbers = {n for value in (first, second) if isinstance(value, Broken) for n in value.breaches}
-                return Broken(tuple(sorted(numbers)[:_MOST_BREACHES]))
+                return _joined(first, second)
             result = self._steps.merge(kind, [first, second])  # type: ignore[list-item]
             return result if isinstance(result, Known) else self._broken(place, result)
 
         # A value merged with itself keeps its shape; ids may not be merged.
-        same = kind != "concat" and not self._steps.vocabulary
+        same = kind != "concat" and not self._steps.vocabulary and not watched
         for value in values:
             merged = self.diagrams.combine(both, merged, value, unit=self._cut, idempotent=same)
         return merged
@@ -280,6 +300,19 @@ def _in_series(template: Template) -> Iterator[Template]:
                 yield from _in_series(copy)
         case _:
             yield template
+
+
+def _watch(x: Hashable) -> Hashable:
+    """What becomes of a value at the watched place."""
+    if isinstance(x, Broken):
+        return _joined(x, Broken((_UNSEEN,)))
+    return x if x is CUT else Broken((_REACHED,))
+
+
+def _joined(*values: Hashable) -> Broken:
+    """All that is wrong with several values."""
+    numbers = {n for value in values if isinstance(value, Broken) for n in value.breaches}
+    return Broken(tuple(sorted(numbers)[:_MOST_BREACHES]))
 
 
 def _is_there(x: Hashable) -> Hashable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -30,7 +30,7 @@ class Witness:
     row: Row
     """A row for which it is."""
     condition: Condition
-    """No row that meets it can be built; empty for none of the space at all."""
+    """Its own place is right in no row that meets it; empty for none of the space at all."""
     whole: bool
     """Whether it is wrong under this condition alone."""
 
@@ -46,33 +46,39 @@ class Witnesses:
         self._activity: dict[int, Diagram] = {}
         self._proposed = self._and(self._allowed(), diagrams.map(lambda value: value is not CUT, result))
         """Rows that a search may propose."""
-        self._fine = self._and(self._proposed, diagrams.map(lambda value: not isinstance(value, Broken), result))
+        self._broken = diagrams.map(lambda value: isinstance(value, Broken), result)
 
-    def of(self, breach: int) -> Witness | None:
-        """When the breach of this number keeps a network from being built; None for never."""
+    def of(self, breach: int, unseen: Callable[[], Diagram]) -> Witness | None:
+        """When the breach of this number keeps a network from being built; None for never.
+
+        ``unseen`` is asked, where a network may be broken elsewhere, in which of these that hides the place.
+        """
         broken = self._d.map(lambda value: isinstance(value, Broken) and breach in value.breaches, self._result)
         broken = self._and(self._proposed, broken)
         if broken is self._false:
             return None
-        condition = self._condition(broken)
+        wrong = broken
+        if self._and(self._proposed, self._and(self._broken, self._not(broken))) is not self._false:
+            wrong = self._or(broken, unseen())
+        condition = self._condition(broken, self._and(self._proposed, self._not(wrong)))
         here = self._under(condition, broken)
         path = shortest_path(here, True)
         assert path is not None
-        elsewhere = self._and(broken, self._d.map(operator.not_, self._literals(condition)))
+        elsewhere = self._and(broken, self._not(self._literals(condition)))
         return Witness(self._completed(path), condition, elsewhere is self._false)
 
     # --- conditions
 
-    def _condition(self, broken: Diagram) -> Condition:
-        if self._fine is self._false:
+    def _condition(self, broken: Diagram, fine: Diagram) -> Condition:
+        if fine is self._false:
             return {}
         for column in sorted(_columns(broken)):
             active = self._active(column)
-            bad, fine = self._and(broken, active), self._and(self._fine, active)
+            bad, good = self._and(broken, active), self._and(fine, active)
             indices = tuple(
                 index
                 for level, index in enumerate(self._d.levels[column])
-                if self._d.restrict(fine, column, level) is self._false
+                if self._d.restrict(good, column, level) is self._false
                 and self._d.restrict(bad, column, level) is not self._false
             )
             if indices:
@@ -82,7 +88,7 @@ class Witnesses:
         condition = {column: (self._d.levels[column][level],) for column, level in path}
         for column in list(condition):
             less = {other: indices for other, indices in condition.items() if other != column}
-            if self._under(less, self._fine) is self._false and self._under(less, broken) is not self._false:
+            if self._under(less, fine) is self._false and self._under(less, broken) is not self._false:
                 condition = less
         return condition
 
@@ -140,7 +146,7 @@ class Witnesses:
             return known[place, left]
 
         # The edges of a cell are there together or not at all.
-        inactive = [self._d.map(operator.not_, self._active(column)) for column in columns[:1]]
+        inactive = [self._not(self._active(column)) for column in columns[:1]]
         return reduce(self._or, inactive, under(0, limit.most))
 
     def _constraint(self, rule: Constraint) -> Diagram:
@@ -155,7 +161,7 @@ class Witnesses:
         truth = rule.holds(rows, self._space.decisions).reshape([len(self._d.levels[c]) for c in columns])
         holds = self._nested(columns, truth)
         # It holds where a decision that it names is not active.
-        return reduce(self._or, (self._d.map(operator.not_, self._active(column)) for column in columns), holds)
+        return reduce(self._or, (self._not(self._active(column)) for column in columns), holds)
 
     def _nested(self, columns: Sequence[int], truth: npt.NDArray[Any]) -> Diagram:
         if not columns:
@@ -164,6 +170,9 @@ class Witnesses:
 
     def _and(self, one: Diagram, other: Diagram) -> Diagram:
         return self._d.combine(_both, one, other, unit=self._true, idempotent=True)
+
+    def _not(self, one: Diagram) -> Diagram:
+        return self._d.map(operator.not_, one)
 
     def _or(self, one: Diagram, other: Diagram) -> Diagram:
         return self._d.combine(_either, one, other, unit=self._false, idempotent=True)

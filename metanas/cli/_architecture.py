@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._space import NO_PATH
+
 if TYPE_CHECKING:
-    from metanas.architecture import Architecture, LayerGraph
+    from metanas.architecture import Architecture, Modules
 
 _SOURCE = click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
 _SPACE = click.option("--space", "space_name", help="Its space, where SOURCE is a JSON file that does not say.")
 _TRIAL = click.option("--trial", type=click.IntRange(0), help="A trial of the run; the best one when not given.")
 _DATA = click.option("--data", help="Say shapes and costs for this data set: a built-in name or a path.")
+_PYTHON = click.option(
+    "--allow-python",
+    is_flag=True,
+    help="With --data, import modules of yours that the space names, to learn their shapes.",
+)
 
 
 @click.group()
@@ -27,11 +34,14 @@ def architecture() -> None:
 @_SPACE
 @_TRIAL
 @_DATA
+@_PYTHON
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def show(source: Path, space_name: str | None, trial: int | None, data: str | None, as_json: bool) -> None:
+def show(
+    source: Path, space_name: str | None, trial: int | None, data: str | None, allow_python: bool, as_json: bool
+) -> None:
     """Print its decisions, and for a data set its layers and costs."""
     found = load_architecture(source, space_name, trial)
-    layers = None if data is None else _layers(found, data)
+    layers = None if data is None else found.layers(*_samples(data), modules=_modules(found, allow_python))
     if as_json:
         text: dict[str, Any] = json.loads(found.to_json())
         if layers is not None:
@@ -40,6 +50,8 @@ def show(source: Path, space_name: str | None, trial: int | None, data: str | No
         return
     click.echo(f"{found.space.name}, network {found.canonical_id}")
     click.echo("".join(f"  {name} = {value}\n" for name, value in found.values.items()), nl=False)
+    if layers is None and found.graph.output is None:
+        click.echo(NO_PATH)
     if layers is None:
         return
     click.echo(f"\n{'layer':32}{'kind':20}{'shape':>16}{'params':>12}")
@@ -54,8 +66,11 @@ def show(source: Path, space_name: str | None, trial: int | None, data: str | No
 @_SPACE
 @_TRIAL
 @_DATA
+@_PYTHON
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="SVG or PNG file; architecture.svg if not given.")
-def draw(source: Path, space_name: str | None, trial: int | None, data: str | None, output: Path | None) -> None:
+def draw(
+    source: Path, space_name: str | None, trial: int | None, data: str | None, allow_python: bool, output: Path | None
+) -> None:
     """Draw it as SVG or PNG."""
     from metanas.cli._space import picture_format
     from metanas.report import draw_architecture
@@ -65,8 +80,9 @@ def draw(source: Path, space_name: str | None, trial: int | None, data: str | No
     found = load_architecture(source, space_name, trial)
     shape, outputs, vocabulary = (None, None, ()) if data is None else _samples(data)
     picture = draw_architecture(
-        found, format=kind, title=found.space.name, input_shape=shape, outputs=outputs, vocabulary=vocabulary
-    )
+        found, format=kind, title=found.space.name, input_shape=shape, outputs=outputs, vocabulary=vocabulary,
+        modules=None if data is None else _modules(found, allow_python),
+    )  # fmt: skip
     output.write_bytes(picture)
     click.echo(output)
 
@@ -121,5 +137,10 @@ def _samples(data: str) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
     return preparation.input_shape, dataset.n_outputs, preparation.vocabulary
 
 
-def _layers(found: Architecture, data: str) -> LayerGraph:
-    return found.layers(*_samples(data))
+def _modules(found: Architecture, allow_python: bool) -> Modules | None:
+    """What says the shapes of modules of the user's; None without them, as it loads torch, or where they are not allowed."""
+    if not allow_python or all(node.op != "python" for node in found.graph.nodes):
+        return None
+    from metanas.network import user_modules
+
+    return user_modules

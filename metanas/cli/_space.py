@@ -21,6 +21,7 @@ COLLECT_AFTER = 50_000
 """New objects after which Python looks for unreachable cycles, instead of 700. It looks through all that is imported on the
 way, for nothing, which took as long as to check a space."""
 
+NO_PATH = "no path leads from input to output: never proposed"
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 _SPACE = click.argument("space_name", metavar="SPACE")
 
@@ -68,20 +69,24 @@ def show(space_name: str) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @_JSON
 def sample(space_name: str, number: int, seed: int, as_json: bool) -> None:
-    """Draw random architectures."""
+    """Draw random architectures; those without a path from input to output, which no search proposes, are marked."""
     from metanas._rng import generator
     from metanas.architecture import CanonicalIds
 
     loaded = _load(space_name)
     rows = loaded.sample(number, generator(seed, "sample"))
-    names = CanonicalIds(loaded).of_all(rows)
-    drawn = [{"canonical_id": name, "decisions": loaded.to_values(row)} for name, row in zip(names, rows, strict=True)]
+    ids = CanonicalIds(loaded)
+    drawn = [
+        {"canonical_id": name, "path": not ids.is_cut(row), "decisions": loaded.to_values(row)}
+        for name, row in zip(ids.of_all(rows), rows, strict=True)
+    ]
     if as_json:
         click.echo(json.dumps(drawn, indent=2))
         return
     for item in drawn:
         values: Any = item["decisions"]
-        click.echo(f"{item['canonical_id']}  " + " ".join(f"{name}={value}" for name, value in values.items()))
+        path = "" if item["path"] else f"  ({NO_PATH})"
+        click.echo(f"{item['canonical_id']}  " + " ".join(f"{name}={value}" for name, value in values.items()) + path)
 
 
 @space.command()

@@ -160,7 +160,7 @@ class Supernet(nn.Module):
                 self.hard |= conflict.decisions
                 continue
             if result is None:
-                raise ShapeError("a path leads from the input to the output", found="every path cut by none")
+                raise ShapeError("a path leads from the input to the output", found="no such path")
             if trace.shape(result) != (self.outputs,):
                 found = f"shape {list(trace.shape(result))}"
                 raise ShapeError(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from metanas.report._cells import view_cell
 from metanas.report._labels import (
     Signatures,
+    chosen_by,
     constraint_texts,
     is_optional,
     labelled_options,
-    repeat_name,
+    last_name,
     scalar,
     shared_decisions,
     site_details,
@@ -121,7 +122,8 @@ class _Outline:
 
     def _switch(self, switch: Switch, name: str, depth: int, later: str = "") -> Iterator[str]:
         """The options of a choice, which later lines call ``later``, or ``name`` without it."""
-        decision = self.space.decisions[switch.decision]
+        decision, by = self.space.decisions[switch.decision], chosen_by(switch, self.space)
+        name = " ".join(filter(None, (last_name(switch.site) if by and name == decision.name else name, by)))
         signature = self.signatures.of(switch)
         if signature in self.known:
             yield f"{name}: as {self.known[signature]}"
@@ -137,7 +139,7 @@ class _Outline:
 
     def _copies(self, copies: Copies, depth: int) -> Iterator[str]:
         own = len({frozenset(columns_read(copy)) for copy in copies.copies}) > 1
-        yield f"{repeat_name(copies, self.space)} ×{times_text(copies.times, self.space)}{', each decides for itself' if own else ''}"
+        yield f"{last_name(copies.site) or 'repeat'} ×{times_text(copies.times, self.space)}{', each decides for itself' if own else ''}"
         runs: list[list[int]] = []
         for k, copy in enumerate(copies.copies):
             if not runs or self.signatures.of(copy) != self.signatures.of(copies.copies[k - 1]):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from metanas.architecture import Architecture, OpGraph, OpNode, Shape, lower
+from metanas.architecture import Architecture, Modules, OpGraph, OpNode, Shape, lower
 from metanas.report._canvas import Format, render
 from metanas.report._drawing_space import draw_space
 from metanas.report._flow import columns, graph, page
@@ -40,6 +40,7 @@ def draw_architecture(
     input_shape: Shape | None = None,
     outputs: int | None = None,
     vocabulary: tuple[int, ...] = (),
+    modules: Modules | None = None,
 ) -> bytes:
     """The graph of an architecture's ops, top to bottom; parts that come several times in a row are drawn once.
 
@@ -57,6 +58,8 @@ def draw_architecture(
     input_shape, outputs, vocabulary
         Shape of a sample, number of outputs, and of ids where samples are ids; with the first two, each op's output
         shape stands beside it.
+    modules
+        What says the shapes of modules of the user's (:func:`metanas.network.user_modules`).
 
     Raises
     ------
@@ -69,10 +72,10 @@ def draw_architecture(
     # No network is built of symbols, or of decisions alone.
     symbols = architecture.space.tabular or any(node.op == "symbol" for node in network.nodes)
     if input_shape is not None and outputs is not None and network.output is not None and not symbols:
-        shapes = _shapes(architecture, input_shape, outputs, vocabulary)
+        shapes = _shapes(architecture, input_shape, outputs, vocabulary, modules)
     pieces = [_node(network.nodes[0], shapes.get(0, ""))]
     if network.output is None:
-        nothing = lines_box("no output", ["every path is cut by none"], "other", dashed=True)
+        nothing = lines_box("no output", ["no path leads here"], "other", dashed=True)
         pieces = [stack([pieces[0], nothing], arrows=False)]
     else:
         parts = _parts(network, shapes)
@@ -89,16 +92,17 @@ def _reads_two(architecture: Architecture) -> bool:
 
 
 def _shapes(
-    architecture: Architecture, input_shape: Shape, outputs: int, vocabulary: tuple[int, ...]
+    architecture: Architecture, input_shape: Shape, outputs: int, vocabulary: tuple[int, ...], modules: Modules | None
 ) -> dict[int, str]:
     """Output shape of every node as ``16×32×32``: that of the last layer that it becomes."""
-    architecture.layers(
-        input_shape, outputs, vocabulary
-    )  # a network that cannot be built is refused with its own sites
+    # A network that cannot be built is refused with its own sites.
+    architecture.layers(input_shape, outputs, vocabulary, modules=modules)
     nodes = architecture.graph.nodes
     # Shared copies have one site, so each node gets one of its own.
     numbered = tuple(replace(node, site=str(index)) for index, node in enumerate(nodes))
-    layers = lower(replace(architecture.graph, nodes=numbered), input_shape, outputs, vocabulary).layers
+    layers = lower(
+        replace(architecture.graph, nodes=numbered), input_shape, outputs, vocabulary, modules=modules
+    ).layers
     made = {layer.site: layer.shape for layer in layers[1:]}
     shapes = {0: tuple(input_shape)}
     for index, node in enumerate(nodes[1:], start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from metanas.space import (
@@ -65,26 +66,26 @@ def values_of(decision: Decision, most: int = 80) -> str:
     return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")
 
 
-def expression_text(tree: Expression) -> str:
-    """An expression as it would be written, brackets where needed."""
+def _expression_text(tree: Expression, names: Mapping[str, str]) -> str:
+    """An expression as it would be written, brackets where needed; ``names`` says what stands for each name."""
     match tree:
         case Literal(value):
             return scalar(value)
         case Name(name):
-            return name
+            return names[name]
         case Binary(sign, left, right) | Logic(sign, left, right):
-            return f"{_bracketed(left)} {'×' if sign == '*' else sign} {_bracketed(right)}"
+            return f"{_bracketed(left, names)} {'×' if sign == '*' else sign} {_bracketed(right, names)}"
         case Negative(body):
-            return f"-{_bracketed(body)}"
+            return f"-{_bracketed(body, names)}"
         case Not(body):
-            return f"not {_bracketed(body)}"
+            return f"not {_bracketed(body, names)}"
         case Call(name, arguments):
-            return f"{name}({', '.join(expression_text(a) for a in arguments)})"
+            return f"{name}({', '.join(_expression_text(a, names) for a in arguments)})"
 
 
-def _bracketed(tree: Expression) -> str:
-    text = expression_text(tree)
-    return f"({text})" if isinstance(tree, (Binary, Logic)) else text
+def _bracketed(tree: Expression, names: Mapping[str, str]) -> str:
+    text = _expression_text(tree, names)
+    return f"({text})" if isinstance(tree, (Binary, Logic)) or (isinstance(tree, Name) and " " in text) else text
 
 
 def is_own(decision: Decision, parameter: str, site: str) -> bool:
@@ -151,12 +152,20 @@ def value_text(value: Value, space: SearchSpace, parameter: str, site: str) -> s
         case Decided(column):
             decision = space.decisions[column]
             return f"{{{values_of(decision)}}}" if is_own(decision, parameter, site) else f"${decision.name}"
-        case Computed(expression):
-            return expression_text(expression) if decisions_in(value) else scalar(value_under(value, ()))
+        case Computed(expression, names):
+            if not decisions_in(value):
+                return scalar(value_under(value, ()))
+            # Names that a use of a block binds mean something else in each use.
+            return _expression_text(expression, {name: value_text(v, space, "", "?") for name, v in names.items()})
 
 
 def shared_decisions(space: SearchSpace) -> list[Decision]:
     """The decisions behind ``$names`` in the network, in the order of the table."""
+    return [space.decisions[column] for column in sorted(shared_columns(space))]
+
+
+def shared_columns(space: SearchSpace) -> set[int]:
+    """Columns of the decisions behind ``$names`` in the network."""
     found: set[int] = set()
 
     def visit(value: Value, parameter: str, site: str) -> None:
@@ -170,9 +179,11 @@ def shared_decisions(space: SearchSpace) -> list[Decision]:
         if isinstance(part, OpSite):
             for name, value in part.parameters.items():
                 visit(value, name, part.site)
-        elif isinstance(part, Copies) and isinstance(part.times, Computed):
-            visit(part.times, "times", "")
-    return [space.decisions[column] for column in sorted(found)]
+        elif isinstance(part, Switch) and part.by_let:
+            found.add(part.decision)
+        elif isinstance(part, Copies) and times_text(part.times, space)[0] != "{":
+            visit(part.times, "times", "?")
+    return found
 
 
 # --- templates
@@ -230,7 +241,7 @@ class Signatures:
             case Chain() | Branches(merge=""):
                 return ""
             case Switch(decision=decision):
-                return tuple(self._space.decisions[decision].values)
+                return chosen_by(template, self._space), tuple(self._space.decisions[decision].values)
             case Copies(times=times):
                 return times_text(times, self._space)
             case Branches(merge=merge):
@@ -262,11 +273,15 @@ def times_text(times: Value, space: SearchSpace) -> str:
             return value_text(times, space, "times", "")
 
 
-def repeat_name(copies: Copies, space: SearchSpace) -> str:
-    """The place of a repeat, read off its decision; ``repeat`` where it has no name of its own."""
-    name = space.decisions[copies.times.decision].name if isinstance(copies.times, Decided) else ""
-    place = name.removesuffix(".times") if name.endswith(".times") else ""
-    return place.rpartition(".")[2] or "repeat"
+def last_name(site: str) -> str:
+    """The last part of a place, without the number that tells it from its neighbours; empty where it has none of its own."""
+    last = re.sub(r"_\d+$", "", site.rpartition(".")[2])
+    return "" if last.isdigit() or last == "match" else last
+
+
+def chosen_by(switch: Switch, space: SearchSpace) -> str:
+    """``by $norm`` where a shared decision chooses; empty for a choice of its own."""
+    return f"by ${space.decisions[switch.decision].name}" if switch.by_let else ""
 
 
 def constraint_texts(space: SearchSpace) -> list[str]:

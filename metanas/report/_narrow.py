@@ -38,7 +38,7 @@ class _Narrow:
                 return self.template(options[self.row[decision]])
             case Copies(times, copies):
                 count = int(value_under(times, self.choices))
-                return Copies(Fixed(count), tuple(self.template(copy) for copy in copies[:count]))
+                return replace(part, times=Fixed(count), copies=tuple(self.template(copy) for copy in copies[:count]))
             case Branches(branches=branches):
                 return replace(part, branches=tuple(self.template(branch) for branch in branches))
             case Cell():

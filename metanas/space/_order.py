@@ -158,9 +158,11 @@ def _renumbered(template: Template, position: Mapping[int, int], done: dict[int,
         case Chain(items=items):
             result = Chain(tuple(inner(item) for item in items))
         case Switch(decision=decision, options=options):
-            result = Switch(position[decision], tuple(inner(option) for option in options))
+            result = replace(template, decision=position[decision], options=tuple(inner(option) for option in options))
         case Copies(times=times, copies=copies):
-            result = Copies(_renumbered_value(times, position), tuple(inner(copy) for copy in copies))
+            result = replace(
+                template, times=_renumbered_value(times, position), copies=tuple(inner(copy) for copy in copies)
+            )
         case Branches(branches=branches):
             result = replace(template, branches=tuple(inner(branch) for branch in branches))
         case Cell(nodes=nodes):

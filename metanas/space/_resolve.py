@@ -194,7 +194,7 @@ class _Resolver(CellResolver):
             for k, (label, option) in enumerate(options)
         )
         _consume(first, unused)
-        return Switch(decision, templates)
+        return Switch(decision, templates, place)
 
     def _match(self, syntax: MatchForm, place: str, when: Clause, first: Overrides) -> Template:
         """The option that the let value names, or ``other``; no decision of its own."""
@@ -230,7 +230,7 @@ class _Resolver(CellResolver):
                 templates[label] = self.module(option, join(place, label), clause, rest)
         _consume(first, unused)
         chosen = tuple(templates[name if name in labels else OTHER] for name in names)
-        return Switch(by.decision, chosen) if isinstance(by, Decided) else chosen[0]
+        return Switch(by.decision, chosen, place, by_let=True) if isinstance(by, Decided) else chosen[0]
 
     def optional(self, syntax: OptionalForm, place: str, when: Clause, first: Overrides) -> Template:
         if self._beyond_depth(syntax.body):
@@ -239,7 +239,7 @@ class _Resolver(CellResolver):
         decision = self.decide(syntax, place, when, Decision(name=name, kind="choice", values=(False, True)))
         here = join(place, label_of(syntax.body))
         body = self.module(syntax.body, here, (*when, (decision, frozenset({1}))), first)
-        return Switch(decision, (IDENTITY, body))
+        return Switch(decision, (IDENTITY, body), place)
 
     def _repeat(self, syntax: RepeatForm, place: str, when: Clause, first: Overrides) -> Template:
         times = self.value(syntax.times, join(place, "times"), when, Parameter("int", "", low=0, high=MAX_REPEATS))
@@ -264,7 +264,7 @@ class _Resolver(CellResolver):
                 self._all_used(syntax, rest)
                 for name in [name for name in first if name not in rest]:
                     del first[name]
-        return Copies(times, tuple(copies))
+        return Copies(times, tuple(copies), place)
 
     def _counts(self, times: Value, used: set[int]) -> dict[int, int]:
         """Copies for each value index of the one decision (or for 0, when there is none)."""

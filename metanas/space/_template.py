@@ -156,6 +156,10 @@ class Switch:
 
     decision: int
     options: tuple[Template, ...]
+    site: str = ""
+    """Readable place in the network."""
+    by_let: bool = False
+    """Whether the decision is that of a ``let`` value, and not one of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +168,8 @@ class Copies:
 
     times: Value
     copies: tuple[Template, ...]
+    site: str = ""
+    """Readable place in the network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

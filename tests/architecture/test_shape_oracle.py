@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metanas.architecture import Architecture, ShapeCheck, ShapeError, check_shapes
+from metanas.architecture._row_shapes import RowShapes
+from metanas.architecture._shape_steps import ShapeSteps
 from metanas.errors import MetanasError
-from metanas.space import SearchSpace, parse_space_text
+from metanas.space import Problem, SearchSpace, parse_space_text
 
 SAMPLES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "image": ((4, 6, 6), ()),
@@ -135,6 +137,17 @@ def checked(space: SearchSpace) -> ShapeCheck:
     return check_shapes(space, shape, 3, vocabulary)
 
 
+def right_at(problem: Problem, space: SearchSpace, row: np.ndarray[Any, Any]) -> bool:
+    """Whether a row's network has nothing wrong by a rule at a place, nor before that."""
+    if Architecture(space, tuple(int(v) for v in row)).graph.output is None:
+        return False
+    shape, vocabulary = SAMPLES[space.input]
+    shapes = RowShapes(space, row, ShapeSteps(shape, 3, vocabulary))
+    rule = re.sub(r"\d+", "N", problem.rule)
+    mark = None if rule.startswith("the network ends") else problem.mark
+    return mark not in shapes.hidden and not any(b.mark == mark and b.rule == rule for b in shapes.errors)
+
+
 def agrees(space: SearchSpace, rows: np.ndarray[Any, Any]) -> None:
     expected = failures(space, rows.tolist())
     check = checked(space)
@@ -145,6 +158,8 @@ def agrees(space: SearchSpace, rows: np.ndarray[Any, Any]) -> None:
     for one in check.found:
         assert one.row in known, "a row of the space"
         assert failures(space, [one.row]), "that cannot be built"
+        if one.problem.found.endswith("in every network"):
+            assert not any(right_at(one.problem, space, row) for row in rows)
     places = [(one.problem.mark, re.sub(r"\d+", "N", one.problem.rule)) for one in check.found]
     assert len(set(places)) == len(places)
 

@@ -8,7 +8,7 @@ import pytest
 
 from metanas.architecture import LOWER, Architecture, ShapeCheck, ShapeError, check_shapes, has_shapes
 from metanas.architecture import _shape_check as checks
-from metanas.architecture._layers import Layer, Trace
+from metanas.architecture._layers import Layer, Module, Trace
 from metanas.architecture._shape_steps import DEFAULT_SAMPLES, SHAPELESS
 from metanas.space import OPS, LanguageError, SearchSpace, builtin_spaces, load_space, parse_space_text
 
@@ -140,6 +140,42 @@ def test_all_problems_at_once_and_each_place_once() -> None:
     assert raised.value.problems == check.problems
 
 
+UNEQUAL = "{parallel: [{conv: {out: 8}}, {conv: {out: 9}}]}"
+HIDING = {
+    "what comes after": (f"[{{choice: {{a: relu, b: {UNEQUAL}}}}}, {UNEQUAL}, head]", ["when choice=b", "in every network"]),
+    "another option": (f"[{{choice: {{a: {UNEQUAL}, b: {{conv: {{out: 8, groups: 3}}}}, c: relu}}}}, {UNEQUAL}, head]", ["when choice=a", "when choice=b", "in every network"]),
+    "another branch": (f"[{{parallel: [{{choice: {{a: relu, b: {UNEQUAL}}}}}, {UNEQUAL}], merge: concat}}, head]", ["when parallel.choice=b", "in every network"]),
+    "the end": (f"[{{choice: {{a: relu, b: {UNEQUAL}}}}}]", ["in every network", "when choice=b"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", HIDING)
+@pytest.mark.parametrize("steps", [checks.MOST_STEPS, 20])
+def test_what_else_is_wrong_says_nothing_of_a_place(form: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_STEPS", steps)
+    network, when = HIDING[form]
+    check = checked(space_of(network), 2, 8, 8)
+    for problem, text in zip(check.problems, when, strict=True):
+        if check.rows is None:
+            assert problem.found.endswith(f", {text}")
+        elif text.startswith("when"):  # rows that were tried prove nothing of all
+            assert problem.found.endswith(f"for example {text}")
+        else:
+            assert "when" not in problem.found
+            assert "every" not in problem.found
+
+
+def test_each_rule_of_a_place_has_its_own_condition() -> None:
+    def modules(path: str, shape: tuple[int, ...], arguments: Any) -> Module:
+        raise ShapeError(f"{arguments['act']} is known")
+
+    text = "space: s\nops: {my: {python: 'mine:My'}}\nnetwork: [{repeat: {my: {act: {choice: [relu, mish]}}}, times: 2}, head]\n"
+    space = parse_space_text(text, "space.yaml", allow_python=True)
+    found = {problem.rule: problem.found for problem in check_shapes(space, modules=modules).problems}
+    assert found["relu is known"].endswith("when repeat.act=relu")
+    assert found["mish is known"].endswith("when repeat.act=mish")
+
+
 def test_what_a_data_set_says_decides() -> None:
     space = space_of("[{max_pool: {kernel: 2, stride: 2}}, {max_pool: {kernel: 2, stride: 2}}, head]")
     assert not checked(space, 1, 4, 4).found
@@ -149,8 +185,6 @@ def test_what_a_data_set_says_decides() -> None:
 
 
 def test_modules_of_the_users_are_asked() -> None:
-    from metanas.architecture import Module
-
     def modules(path: str, shape: tuple[int, ...], arguments: Any) -> Module:
         return Module((shape[0] * arguments["times"], *shape[1:]), 0, 0)
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from metanas.architecture import Architecture
+from metanas.space import load_space
 from metanas.study import RunFolder
 
 Command = Callable[..., tuple[int, str, str]]
@@ -213,6 +215,27 @@ def test_space_validate(command: Command) -> None:
         "nasbench_graph: valid, 5 decisions, 59,040 rows\n",
     )
     assert command("space", "validate", "text_encoder", "--input", "7")[1].endswith("samples of shape [7]\n")
+
+
+def test_sampled_rows_without_a_path_are_marked(command: Command, tmp_path: Path) -> None:
+    space = load_space("nasbench101")
+    arguments = ("space", "sample", "nasbench101", "-n", "20")
+    drawn = json.loads(command(*arguments, "--json")[1])
+    graphs = [Architecture.from_values(space, row["decisions"]).graph for row in drawn]
+    assert [row["path"] for row in drawn] == [graph.output is not None for graph in graphs]
+    marked = [
+        line.endswith("(no path leads from input to output: never proposed)")
+        for line in command(*arguments)[1].splitlines()
+    ]
+    assert marked == [not row["path"] for row in drawn]
+    assert {True, False} == set(marked)
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps(drawn[marked.index(True)]))
+    assert "no path leads from input to output" in command("architecture", "show", one, "--space", "nasbench101")[1]
+    _, _, err = command("architecture", "show", one, "--space", "nasbench101", "--data", "digits")
+    assert "found no such path" in err
+    assert "none" not in err
+    assert json.loads(command("space", "sample", "mlp_classification", "--json")[1])[0]["path"]
 
 
 def test_space_sample_and_count(command: Command) -> None:

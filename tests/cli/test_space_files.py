@@ -88,6 +88,28 @@ def test_architecture_of_a_run(toy: Any, command: Command, tmp_path: Path) -> No
     assert command("architecture", "draw", folder.path, "-o", tmp_path / "a.svg")[0] == 0
 
 
+def test_architecture_with_a_module_of_the_users(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("mine_to_show.py").write_text(
+        "from torch import nn\n\nclass Wide(nn.Conv2d):\n    def __init__(self, shape):\n        super().__init__(shape[0], 5, 1)\n"
+    )
+    Path("own.yaml").write_text("space: own\nops: {wide: {python: 'mine_to_show:Wide'}}\nnetwork: [wide, head]\n")
+    Path("one.json").write_text('{"decisions": {}}')
+    source = ("one.json", "--space", "own.yaml")
+    for order in ("show", "draw"):
+        assert command("architecture", order, *source)[0] == 0
+        code, out, err = command("architecture", order, *source, "--data", "digits")
+        assert (code, out) == (2, "")
+        assert "pass --allow-python" in err
+    shown = command("architecture", "show", *source, "--data", "digits", "--allow-python")[1]
+    assert "5x8x8" in shown
+    assert command("architecture", "draw", *source, "--data", "digits", "--allow-python")[0] == 0
+    assert "5×8×8" in Path("architecture.svg").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

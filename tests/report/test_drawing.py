@@ -215,6 +215,67 @@ def test_a_copy_of_a_cell_that_decides_for_itself_says_so() -> None:
         assert ("decides for itself" in drawn) == told
 
 
+def test_parts_that_differ_in_few_values_are_drawn_once_and_say_which() -> None:
+    found = texts(draw_space(load_space("darts"), format="svg"))
+    assert (found.count("normal"), found.count("step4")) == (4, 2)  # three uses and the drawing of it; two cells
+    assert {"out 16", "out 32", "out 64"} <= set(found)
+    assert any(text.endswith("here out 16, elsewhere out 32 or out 64") for text in found)
+    network = "[{conv: {out: 8}}, {new: {b: {w: 8}}}, {new: {b: {w: 9}}}, {new: {other: {w: 8}}}, head]"
+    block = (
+        "{choice: {a: [{conv: {out: $w}}, bn, relu, bn, relu, bn], z: {conv: {out: %s, kernel: 1}}, y: [bn, relu, bn]}}"
+    )
+    blocks = f"blocks: {{b: {block % '$w'}, other: {block % 9}}}"
+    found = texts(
+        draw_space(parse_space_text(f"space: s\nlet: {{w: 1}}\n{blocks}\nnetwork: {network}\n"), format="svg")
+    )
+    assert (found.count("b: one of"), found.count("other: one of")) == (1, 1)  # one 8 for two values is another part
+    assert "here out 8, elsewhere out 9; each use decides for itself" in found
+
+
+def test_uses_of_a_block_name_what_they_bind() -> None:
+    space = load_space("nasbench_graph")
+    found = texts(draw_space(space, format="svg"))
+    assert {"$op1", "$op2", "$op3", "$op4", "raw by $op1: one of", "by $op1: one of"} <= set(found)
+    assert "$op" not in " ".join(found).replace("$op1", "").replace("$op2", "").replace("$op3", "").replace("$op4", "")
+    network = "[{new: {b: {w: '2 * $width'}}}, head]"
+    text = "space: s\nlet: {w: 1, width: {choice: [4, 8]}}\nblocks: {b: {conv: {out: '$w - 1'}}}\nnetwork: " + network
+    assert "out (2 × $width) - 1" in texts(draw_space(parse_space_text(text), format="svg"))
+    assert "conv out (2 × $width) - 1" in describe_space(parse_space_text(text))
+
+
+def test_choices_by_a_let_value_and_repeats_are_named() -> None:
+    text = """
+space: s
+let: {norm: {choice: [batch, layer]}, deep: {int: [1, 3]}}
+network:
+  - id: body
+    repeat: [{choice: {batch: bn, layer: layer_norm}, by: $norm}, relu]
+    times: $deep
+  - {repeat: relu, times: 2}
+  - head
+"""
+    space = parse_space_text(text)
+    found = texts(draw_space(space, format="svg"))
+    assert {"$norm {batch, layer}", "by $norm: one of", "body ×$deep", "repeat ×2"} <= set(found)
+    for line in ("  body ×$deep\n", "    by $norm: one of\n", "  repeat ×2\n", "  $norm {batch, layer}\n"):
+        assert line in describe_space(space)
+
+
+def test_parts_of_which_each_use_decides_for_itself_say_so() -> None:
+    found = " ".join(texts(draw_space(load_space("hierarchical_nasbench201"), format="svg")))
+    for name in ("reduce", "keep", "c", "down"):
+        assert re.search(rf"\b{name}: one of here [^:]*; each use decides for itself", found)
+    assert "elsewhere groups 32 or groups 64 every" not in found  # the cell is shared
+
+
+def test_a_space_of_decisions_alone_is_a_table_of_them() -> None:
+    space = load_space("mlp_classification")
+    found = texts(draw_space(space, format="svg"))
+    assert {decision.name for decision in space.decisions} <= set(found)
+    assert "1, 2, 3" in found
+    assert "input" not in found
+
+
 def test_recursive_spaces_name_their_parts() -> None:
     space = parse_space_text(RECURSIVE)
     start = time.perf_counter()
@@ -328,7 +389,8 @@ def test_cells_that_read_the_cell_before_are_drawn_once_each() -> None:
     svg = draw_architecture(Architecture(space, tuple(int(v) for v in row)), format="svg", title="found")
     found = texts(svg)
     assert found[0] == "found"
-    assert found.count("step4") == 5  # normal and reduction cells of each width, once
+    assert found.count("step4") == 2  # a normal and a reduction cell, once for all widths
+    assert {"out 16", "out 32", "out 64"} <= set(found)
     assert "repeat ×6" in found
     assert not [text for text in found if text.startswith("op1")]
     chosen = {str(v).removesuffix("3x3").removesuffix("5x5") for k, v in space.to_values(row).items() if ".op" in k}
