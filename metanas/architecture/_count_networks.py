@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class NetworkCount:
 def count_networks(
     space: SearchSpace, rng: np.random.Generator, *, enumerable: int = ENUMERABLE, track: Track = iter
 ) -> NetworkCount | None:
-    """Count the different networks (by canonical id) of a space; None when even its rows cannot be counted.
+    """Count the different networks (by canonical id) of a space; None when even its rows are too many.
 
     Spaces of parts in series, and cells of ops at open places, are counted without their rows; others row by row when
     there are no more than ``enumerable``. Beyond that the number is estimated (:func:`estimate_networks`). ``track``
@@ -98,14 +99,14 @@ def _constant_counts(space: SearchSpace) -> bool:
 
 
 def estimate_networks(space: SearchSpace, rng: np.random.Generator, *, track: Track = iter) -> NetworkCount | None:
-    """Estimate the number of different networks by sampling rows; None when the rows cannot be counted.
+    """Estimate the number of different networks by sampling rows; None when the rows cannot be counted, or are above 10^308.
 
     With R rows, and c(r) rows that denote the network of row r, there are R·E[1/c(r)] networks, r uniform. Of these
     rows, those are found that single changes of a decision lead to without leaving the network: at most all, so this
     is an upper bound. The lower bound comes from how often two random rows denote one network: with probability p they do, and
     there are at least 1/p networks. Rows are weighted to be uniform.
     """
-    if not space.size:
+    if not space.size or space.size > sys.float_info.max:
         return None
     ids = CanonicalIds(space)
     rows = space.sample(_DRAWN, rng, prior=False)

@@ -39,8 +39,7 @@ def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow
         raise click.UsageError("Give --data or --input, not both.")
     for name in spaces:
         loaded = load_space(name, allow_python=allow_python)
-        size = "too many to count" if loaded.size is None else f"{loaded.size:,}"
-        text = f"{name}: valid, {len(loaded.decisions)} decisions, {size} rows"
+        text = f"{name}: valid, {len(loaded.decisions)} decisions, {rows_text(loaded)}"
         if (check := _check(loaded, data, shape, allow_python)) is not None:
             try:
                 check.raise_if_any()
@@ -50,6 +49,13 @@ def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow
                 raise
             text += f"; {check}"
         click.echo(text)
+
+
+def rows_text(space: SearchSpace) -> str:
+    """How many rows there are, in words."""
+    from metanas.space import size_text
+
+    return "too many rows to count" if space.size is None else f"{size_text(space.size)} rows"
 
 
 def _check(space: SearchSpace, data: str | None, shape: str | None, allow_python: bool) -> ShapeCheck | None:

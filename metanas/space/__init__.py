@@ -8,6 +8,7 @@ from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
 from metanas.space._parse_values import Values, kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
 from metanas.space._schema import space_schema
+from metanas.space._size import size_json, size_log10, size_text
 from metanas.space._space import Rows, SearchSpace
 from metanas.space._syntax import ValueSyntax
 from metanas.space._template import (
@@ -87,6 +88,9 @@ __all__ = [
     "read_text",
     "settings_syntax",
     "signature",
+    "size_json",
+    "size_log10",
+    "size_text",
     "space_schema",
     "templates_in",
     "value_under",

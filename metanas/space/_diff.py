@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metanas.space._size import size_text
 from metanas.space._space import SearchSpace
 from metanas.space._template import (
     Clause,
@@ -66,7 +67,7 @@ def diff_spaces(first: SearchSpace, second: SearchSpace) -> SpaceDiff:
     """Compare what two spaces describe: decisions by name, ops by place; not how their files say it."""
     decisions = [{d.name: _decision(space, d) for d in space.decisions} for space in (first, second)]
     constraints = [[c.text for c in space.constraints] + [e.text for e in space.limits] for space in (first, second)]
-    rows = ["too many to count" if space.size is None else f"{space.size:,}" for space in (first, second)]
+    rows = [size_text(space.size) for space in (first, second)]
     keys = {"space": (first.name, second.name), "input": (first.input, second.input), "rows": (rows[0], rows[1])}
     old, new = decisions
     return SpaceDiff(

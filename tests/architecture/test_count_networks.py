@@ -128,3 +128,9 @@ def test_a_cut_network_counts_once_where_none_cuts_it() -> None:
         count = count_networks(space, np.random.default_rng(0))
         assert count is not None
         assert count.exact == networks
+
+
+def test_more_rows_than_a_float_holds_are_not_estimated() -> None:
+    body = "{repeat: {conv: {out: {int: [1, 9000]}}}, times: 100, share: false}"
+    space = parse_space_text(f"space: a\nnetwork: [{body}, head]\n")
+    assert estimate_networks(space, np.random.default_rng(0)) is None
