@@ -20,7 +20,7 @@ from metanas.space import (
     parts_of_cell,
     value_under,
 )
-from metanas.space._expression import Binary, Call, Expression, Literal, Logic, Name, Negative, Not
+from metanas.space._expression import expression_text
 from metanas.space._template import Computed, Decided, Fixed, decisions_in
 
 _FAMILY = {
@@ -63,28 +63,6 @@ def values_of(decision: Decision, most: int = 80) -> str:
     texts = [scalar(v) for v in values]
     shown = next(k for k in range(len(texts), 0, -1) if len(", ".join(texts[:k])) <= most or k == 1)
     return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")
-
-
-def expression_text(tree: Expression) -> str:
-    """An expression as it would be written, brackets where needed."""
-    match tree:
-        case Literal(value):
-            return scalar(value)
-        case Name(name):
-            return name
-        case Binary(sign, left, right) | Logic(sign, left, right):
-            return f"{_bracketed(left)} {'×' if sign == '*' else sign} {_bracketed(right)}"
-        case Negative(body):
-            return f"-{_bracketed(body)}"
-        case Not(body):
-            return f"not {_bracketed(body)}"
-        case Call(name, arguments):
-            return f"{name}({', '.join(expression_text(a) for a in arguments)})"
-
-
-def _bracketed(tree: Expression) -> str:
-    text = expression_text(tree)
-    return f"({text})" if isinstance(tree, (Binary, Logic)) else text
 
 
 def is_own(decision: Decision, parameter: str, site: str) -> bool:

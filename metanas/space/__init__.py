@@ -2,6 +2,7 @@
 
 from metanas.space._constraints import MEASURES, Constraint, EdgeLimit, excluding
 from metanas.space._diff import SpaceDiff, diff_spaces
+from metanas.space._diff_network import Difference
 from metanas.space._lint import lint_space
 from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
 from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
@@ -47,6 +48,7 @@ __all__ = [
     "Constraint",
     "Copies",
     "Decision",
+    "Difference",
     "EdgeLimit",
     "Fixed",
     "LanguageError",

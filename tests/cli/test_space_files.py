@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from metanas.architecture import Architecture
-from metanas.space import load_space, space_schema
+from metanas.space import find_space, load_space, space_schema
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -45,6 +45,12 @@ def test_diff(command: Command, tmp_path: Path) -> None:
         "           choice of 4, 8", "constraints:", "  + params <= 1e4",
     ]  # fmt: skip
     assert json.loads(command("space", "diff", "convnet", file, "--json")[1])["same"] is False
+    file.write_text((find_space("nasbench201")[1]).replace("times: 5", "times: 4"))
+    assert command("space", "diff", "nasbench201", file)[1].splitlines() == [
+        "network:", "  ~ network[1]: repeat 5 times", "                repeat 4 times",
+    ]  # fmt: skip
+    (one,) = json.loads(command("space", "diff", "nasbench201", file, "--json")[1])["network"]
+    assert one == {"place": "network[1]", "before": "repeat 5 times", "after": "repeat 4 times"}
     assert command("space", "diff", "mlp", "mlp")[1] == "The spaces are the same.\n"
 
 
