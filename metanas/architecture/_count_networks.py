@@ -14,6 +14,7 @@ import numpy.typing as npt
 from metanas.architecture._count_cells import count_fillings
 from metanas.architecture._count_words import OutOfReachError, count_words
 from metanas.architecture._identity import CanonicalIds
+from metanas.errors import MetanasError
 from metanas.space import OpSite, Rows, SearchSpace, Switch, templates_in
 
 ENUMERABLE = 1_000_000
@@ -80,9 +81,13 @@ def count_networks(
 def _enumerated(space: SearchSpace, ids: CanonicalIds, limit: int, track: Track) -> tuple[int, bool]:
     if space.size is None or space.size > limit:
         raise OutOfReachError
+    try:
+        rows = space.rows(limit)
+    except MetanasError as error:  # constraints leave few of many
+        raise OutOfReachError from error
     cut: set[str] = set()
     found: set[str] = set()
-    for row in track(space.rows(limit)):
+    for row in track(rows):
         # A cut network is one whatever its training, as it cannot be trained.
         (cut if not space.tabular and ids.is_cut(row) else found).add(ids.of(row))
     return len(found), bool(cut)

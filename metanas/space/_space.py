@@ -192,16 +192,21 @@ class SearchSpace:
         Raises
         ------
         MetanasError
-            If there are more than ``limit``.
+            If there are more than ``limit``, or too many that a constraint on late decisions leaves out.
 
         """
+        due: dict[int, list[Constraint]] = {}
+        for constraint in self.constraints:
+            if not constraint.measures:
+                due.setdefault(max(constraint.decisions.values(), default=0), []).append(constraint)
         rows = np.full((1, len(self.decisions)), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
             values = np.asarray(only.get(column, range(decision.size)), dtype=np.int64)
             active = self.is_active(rows, column)
             if len(rows) + int(active.sum()) * (len(values) - 1) > 4 * limit:
                 raise MetanasError(
-                    f"this enumerates at most {limit:,} architectures", found=f"space {self.name} has more"
+                    f"this enumerates at most {limit:,} architectures",
+                    found=f"space {self.name} has more, or as many on the way there",
                 )
             repeats = np.where(active, len(values), 1)
             start = np.repeat(np.cumsum(repeats) - repeats, repeats)
@@ -212,6 +217,8 @@ class SearchSpace:
             for edges in self.limits:
                 if column in edges.columns:
                     rows = rows[edges.holds(rows)]
+            for constraint in due.get(column, ()):
+                rows = rows[constraint.holds(rows, self.decisions)]
         rows = rows[self.satisfies(rows)]
         if len(rows) > limit:
             raise MetanasError(f"this enumerates at most {limit:,} architectures", found=f"{len(rows):,}")

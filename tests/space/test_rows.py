@@ -264,3 +264,11 @@ def test_covering_rows_hold_every_option_once(name: str) -> None:
     for column, decision in enumerate(space.decisions):
         wanted = set(range(decision.size)) if decision.kind == "choice" else {0, decision.size - 1}
         assert wanted <= set(rows[:, column].tolist())
+
+
+def test_constraints_are_met_on_the_way_to_all_rows() -> None:
+    text = "space: s\nnetwork: [{id: s, repeat: {conv: {kernel: {choice: [1, 3, 5]}}}, times: {int: [1, 20]}, share: false}, head]\n"
+    space = parse_space_text(text + "constraints: ['s.times <= 5']\n")
+    rows = space.rows(400)  # 3^20 without the constraint
+    assert len(rows) == space.size == 363
+    assert space.satisfies(rows).all()
