@@ -33,6 +33,7 @@ from metanas.space._template import (
     templates_in,
     value_under,
 )
+from metanas.space._unmet import check_some_row
 from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, parse_yaml, plain, read_text
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "ValueSyntax",
     "Values",
     "builtin_spaces",
+    "check_some_row",
     "columns_read",
     "decisions_in",
     "did_you_mean",

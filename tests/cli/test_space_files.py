@@ -115,3 +115,25 @@ def test_architecture_refuses(
     code, out, err = command("architecture", "show", *arguments)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_constraints_that_nothing_meets_are_refused(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+    file.write_text("space: none\nextends: convnet\nconstraints: ['width <= 8', 'width >= 16']\n")
+    for help_ in ("validate", "lint"):
+        code, out, err = command("space", help_, file)
+        assert (code, out) == (2, "")
+        assert (
+            err
+            == f"error: {file}:3:29: some row must meet 'width <= 8' and 'width >= 16', found none that meets all of them; relax one of them\n"
+        )
+
+
+def test_all_files_are_validated(command: Command, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("space: a\nnetwork: [cnv, head]\n")
+    second.write_text("space: a\nnetwork: [conv, had]\n")
+    code, out, err = command("space", "validate", first, "mlp", second, tmp_path / "third.yaml")
+    assert code == 2
+    assert out.startswith("mlp: valid")
+    assert [name in err for name in ("first.yaml:2", "second.yaml:2", "third.yaml", "mlp")] == [True, True, True, False]
