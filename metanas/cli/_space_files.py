@@ -17,9 +17,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.command()
 def schema() -> None:
     """Print the language as a JSON Schema, for editors."""
+    from metanas.evaluator import recipe_schema
     from metanas.space import space_schema
 
-    click.echo(json.dumps(space_schema(), indent=1))
+    click.echo(json.dumps(space_schema(recipe_schema()), indent=1))
 
 
 @click.command()

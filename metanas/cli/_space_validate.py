@@ -50,9 +50,11 @@ def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow
 def _validated(name: str, data: str | None, shape: str | None, allow_python: bool) -> str:
     """What is said of a valid space."""
     from metanas.errors import MetanasError
+    from metanas.evaluator import check_space_recipe
     from metanas.space import check_some_row, load_space
 
     loaded = load_space(name, allow_python=allow_python)
+    check_space_recipe(loaded, name, allow_python=allow_python)
     check_some_row(loaded)
     text = f"{name}: valid, {len(loaded.decisions)} decisions, {rows_text(loaded)}"
     if (check := _check(loaded, data, shape, allow_python)) is not None:

@@ -4,11 +4,11 @@ from metanas.space._constraints import MEASURES, Constraint, EdgeLimit, excludin
 from metanas.space._diff import SpaceDiff, diff_spaces
 from metanas.space._diff_network import Difference
 from metanas.space._lint import lint_space
-from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
+from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, read_space, settings_syntax
 from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
 from metanas.space._parse_values import Values, kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
-from metanas.space._schema import space_schema
+from metanas.space._schema import space_schema, value_schema
 from metanas.space._size import size_json, size_log10, size_text
 from metanas.space._space import Rows, SearchSpace
 from metanas.space._syntax import ValueSyntax
@@ -89,6 +89,7 @@ __all__ = [
     "parse_yaml",
     "parts_of_cell",
     "plain",
+    "read_space",
     "read_text",
     "settings_syntax",
     "signature",
@@ -97,5 +98,6 @@ __all__ = [
     "size_text",
     "space_schema",
     "templates_in",
+    "value_schema",
     "value_under",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metanas.architecture import Architecture
+from metanas.evaluator import recipe_schema
 from metanas.space import find_space, load_space, space_schema
 
 Command = Callable[..., tuple[int, str, str]]
@@ -16,7 +17,7 @@ Command = Callable[..., tuple[int, str, str]]
 def test_schema(command: Command) -> None:
     code, out, _ = command("space", "schema")
     assert code == 0
-    assert json.loads(out) == json.loads(json.dumps(space_schema()))
+    assert json.loads(out) == json.loads(json.dumps(space_schema(recipe_schema())))
 
 
 def test_lint(command: Command, tmp_path: Path) -> None:
@@ -137,3 +138,12 @@ def test_all_files_are_validated(command: Command, tmp_path: Path) -> None:
     assert code == 2
     assert out.startswith("mlp: valid")
     assert [name in err for name in ("first.yaml:2", "second.yaml:2", "third.yaml", "mlp")] == [True, True, True, False]
+
+
+def test_training_settings_are_validated(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("space: a\nnetwork: [conv, head]\ntrain: {optmizer: adam, batch_size: tomato}\n")
+    code, out, err = command("space", "validate", file)
+    assert (code, out) == (2, "")
+    assert [line.removeprefix(f"{file}:").split(": ")[0] for line in err.splitlines()] == ["3:9", "3:37"]
+    assert "did you mean 'optimizer'?" in err
