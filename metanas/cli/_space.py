@@ -181,7 +181,7 @@ def _profile_text(found: SpaceProfile) -> str:
         elif not found.all_constraints:
             lines.append("No network that meets all was found: a search would refuse to start. Relax them.")
     idle = ", ".join(found.idle) if found.idle else "none"
-    lines.append(f"Decisions that never matter: {idle}")
+    lines.append(f"Decisions that made no difference wherever they were changed: {idle}")
     return "\n".join(lines)
 
 
