@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from metanas.evaluator import COSTS, METHODS, METRICS, PROXIES, RECIPE_OPTIONS, Option
+from metanas.evaluator import COSTS, METHODS, METRICS, PROXIES, RECIPE_OPTIONS, Option, recipe_schema
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
 from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES, settings_of
@@ -162,7 +162,7 @@ def updated(text: str) -> str:
 
 def schema(_: str) -> str:
     """The JSON Schema of the language."""
-    return json.dumps(space_schema(), indent=1) + "\n"
+    return json.dumps(space_schema(recipe_schema()), indent=1) + "\n"
 
 
 def main() -> None:

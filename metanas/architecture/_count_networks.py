@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from metanas.architecture._count_cells import count_fillings
 from metanas.architecture._count_words import OutOfReachError, count_words
 from metanas.architecture._identity import CanonicalIds
+from metanas.errors import MetanasError
 from metanas.space import OpSite, Rows, SearchSpace, Switch, templates_in
 
 ENUMERABLE = 1_000_000
@@ -51,7 +53,7 @@ class NetworkCount:
 def count_networks(
     space: SearchSpace, rng: np.random.Generator, *, enumerable: int = ENUMERABLE, track: Track = iter
 ) -> NetworkCount | None:
-    """Count the different networks (by canonical id) of a space; None when even its rows cannot be counted.
+    """Count the different networks (by canonical id) of a space; None when even its rows are too many.
 
     Spaces of parts in series, and cells of ops at open places, are counted without their rows; others row by row when
     there are no more than ``enumerable``. Beyond that the number is estimated (:func:`estimate_networks`). ``track``
@@ -79,9 +81,13 @@ def count_networks(
 def _enumerated(space: SearchSpace, ids: CanonicalIds, limit: int, track: Track) -> tuple[int, bool]:
     if space.size is None or space.size > limit:
         raise OutOfReachError
+    try:
+        rows = space.rows(limit)
+    except MetanasError as error:  # constraints leave few of many
+        raise OutOfReachError from error
     cut: set[str] = set()
     found: set[str] = set()
-    for row in track(space.rows(limit)):
+    for row in track(rows):
         # A cut network is one whatever its training, as it cannot be trained.
         (cut if not space.tabular and ids.is_cut(row) else found).add(ids.of(row))
     return len(found), bool(cut)
@@ -98,14 +104,14 @@ def _constant_counts(space: SearchSpace) -> bool:
 
 
 def estimate_networks(space: SearchSpace, rng: np.random.Generator, *, track: Track = iter) -> NetworkCount | None:
-    """Estimate the number of different networks by sampling rows; None when the rows cannot be counted.
+    """Estimate the number of different networks by sampling rows; None when the rows cannot be counted, or are above 10^308.
 
     With R rows, and c(r) rows that denote the network of row r, there are R·E[1/c(r)] networks, r uniform. Of these
     rows, those are found that single changes of a decision lead to without leaving the network: at most all, so this
     is an upper bound. The lower bound comes from how often two random rows denote one network: with probability p they do, and
     there are at least 1/p networks. Rows are weighted to be uniform.
     """
-    if not space.size:
+    if not space.size or space.size > sys.float_info.max:
         return None
     ids = CanonicalIds(space)
     rows = space.sample(_DRAWN, rng, prior=False)

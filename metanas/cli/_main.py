@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from metanas._version import __version__
+from metanas.cli._errors import show_error
 from metanas.errors import MetanasError
 
 EXIT_NO_NETWORK = 3
@@ -91,9 +92,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except MetanasError as error:
-        text = str(error)
-        click.echo(text if "\n" in text or text.startswith("error") else f"error: {text}", err=True)
-        code = error.exit_code
+        code = show_error(error)
     except BrokenPipeError:
         # The reader of our output left, as `head` does.
         sys.stderr.close()

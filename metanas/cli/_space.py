@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from metanas.cli._space_files import diff, lint, schema
-from metanas.cli._space_validate import validate
+from metanas.cli._space_validate import rows_text, validate
 
 if TYPE_CHECKING:
     from metanas.report._canvas import Format
@@ -97,16 +97,19 @@ def sample(space_name: str, number: int, seed: int, as_json: bool) -> None:
 @_JSON
 def count(space_name: str, networks: bool, as_json: bool) -> None:
     """Count the architectures: rows of the table of decisions, and, with --networks, different networks."""
+    from metanas.space import size_json, size_log10, size_text
+
     loaded = _load(space_name)
-    counts: dict[str, Any] = {"rows": loaded.size}
+    counts: dict[str, Any] = {"rows": size_json(loaded.size), "rows_log10": size_log10(loaded.size)}
     if networks:
         counts |= _networks(loaded)
     if as_json:
+        counts |= {"networks": size_json(counts["networks"])} if networks else {}
         click.echo(json.dumps({"space": loaded.name, **counts}))
         return
-    click.echo(f"rows: {_size(loaded)}")
+    click.echo(f"rows: {size_text(loaded.size)}")
     if networks and counts["networks"] is not None:
-        click.echo(f"networks: {counts['networks']:,}")
+        click.echo(f"networks: {size_text(counts['networks'])}")
     elif networks and (estimate := counts.get("networks_estimate")) is not None:
         low, high = counts["networks_interval"]
         click.echo(f"networks: about {estimate:.3g}, between {low:.3g} and {high:.3g} (95 %)")
@@ -145,7 +148,7 @@ def profile(space_name: str, data: str, seed: int, allow_python: bool, as_json: 
     from rich.console import Console
 
     from metanas.data import load_dataset
-    from metanas.space import load_space
+    from metanas.space import load_space, size_json
     from metanas.study import profile_space
 
     loaded = load_space(space_name, allow_python=allow_python)
@@ -153,10 +156,10 @@ def profile(space_name: str, data: str, seed: int, allow_python: bool, as_json: 
     with Console(stderr=True).status("") as status:
         found = profile_space(loaded, dataset, seed=seed, allow_python=allow_python, told=status.update)
     if as_json:
-        about = {"space": loaded.name, "data": dataset.name, "rows": loaded.size}
+        about = {"space": loaded.name, "data": dataset.name, "rows": size_json(loaded.size)}
         click.echo(json.dumps(about | found.to_json(), indent=2))
     else:
-        click.echo(f"{loaded.name} on {dataset.name}: {_size(loaded)} rows")
+        click.echo(f"{loaded.name} on {dataset.name}: {rows_text(loaded)}")
         click.echo(_profile_text(found))
 
 
@@ -183,7 +186,7 @@ def _profile_text(found: SpaceProfile) -> str:
         elif not found.all_constraints:
             lines.append("No network that meets all was found: a search would refuse to start. Relax them.")
     idle = ", ".join(found.idle) if found.idle else "none"
-    lines.append(f"Decisions that never matter: {idle}")
+    lines.append(f"Decisions that made no difference wherever they were changed: {idle}")
     return "\n".join(lines)
 
 
@@ -221,7 +224,3 @@ def picture_format(path: Path) -> Format:
         case ".png":
             return "png"
     raise MetanasError("a drawing is .svg or .png", found=path.name, remedy=f"write {path.stem}.svg")
-
-
-def _size(space: SearchSpace) -> str:
-    return "too many to count" if space.size is None else f"{space.size:,}"

@@ -17,9 +17,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.command()
 def schema() -> None:
     """Print the language as a JSON Schema, for editors."""
+    from metanas.evaluator import recipe_schema
     from metanas.space import space_schema
 
-    click.echo(json.dumps(space_schema(), indent=1))
+    click.echo(json.dumps(space_schema(recipe_schema()), indent=1))
 
 
 @click.command()
@@ -51,7 +52,7 @@ def lint(spaces: tuple[str, ...], strict: bool, as_json: bool) -> int:
 @click.argument("second", metavar="B")
 @_JSON
 def diff(first: str, second: str, as_json: bool) -> None:
-    """Compare two spaces: decisions, ops, constraints, size."""
+    """Compare two spaces: decisions, networks, constraints, training, size."""
     from metanas.space import diff_spaces, load_space
 
     found = diff_spaces(load_space(first, allow_python=True), load_space(second, allow_python=True))
@@ -63,13 +64,13 @@ def _text(found: SpaceDiff) -> str:
         return "The spaces are the same."
     lines = [f"{key}: {old} -> {new}" for key, (old, new) in found.keys.items()]
     lines += _section("decisions", found.removed, found.added, found.changed)
-    places = found.ops
-    lines += _section(
-        "ops",
-        {name: old for name, (old, new) in places.items() if not new},
-        {name: new for name, (old, new) in places.items() if not old},
-        {name: pair for name, pair in places.items() if all(pair)},
-    )
+    if found.network:
+        lines.append("network:")
+    for one in found.network:
+        if one.before and one.after:
+            lines += [f"  ~ {one.place}: {one.before}", f"    {' ' * len(one.place)}  {one.after}"]
+        else:
+            lines.append(f"  {'-' if one.before else '+'} {one.place}: {one.before or one.after}")
     lines += _section(
         "constraints", dict.fromkeys(found.constraints[0], ""), dict.fromkeys(found.constraints[1], ""), {}
     )

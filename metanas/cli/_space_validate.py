@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metanas.cli._errors import show_error
+
 if TYPE_CHECKING:
     from metanas.architecture import ShapeCheck
     from metanas.data import Dataset
@@ -26,30 +28,51 @@ _AXES = {"image": "CHANNELS,HEIGHT,WIDTH", "sequence": "CHANNELS,LENGTH", "token
 @click.option(
     "--allow-python", is_flag=True, help="Let the files name modules of yours, and import them to learn their shapes."
 )
-def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow_python: bool) -> None:
-    """Check space files; every mistake is named with file, line and column.
+def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow_python: bool) -> int:
+    """Check space files; every mistake of each is named with file, line and column.
 
     That every network can be built is checked for all combinations of decisions that the constraints leave, without
     --data and --input for samples of a typical, large shape.
     """
     from metanas.errors import MetanasError
-    from metanas.space import load_space
 
     if data is not None and shape is not None:
         raise click.UsageError("Give --data or --input, not both.")
+    code = 0
     for name in spaces:
-        loaded = load_space(name, allow_python=allow_python)
-        size = "too many to count" if loaded.size is None else f"{loaded.size:,}"
-        text = f"{name}: valid, {len(loaded.decisions)} decisions, {size} rows"
-        if (check := _check(loaded, data, shape, allow_python)) is not None:
-            try:
-                check.raise_if_any()
-            except MetanasError:
-                note = "" if data or shape else "; --data or --input says the shape of yours"
-                click.echo(f"For samples of shape {list(check.input_shape)}{note}", err=True)
-                raise
-            text += f"; {check}"
-        click.echo(text)
+        try:
+            click.echo(_validated(name, data, shape, allow_python))
+        except MetanasError as error:
+            code = max(code, show_error(error))
+    return code
+
+
+def _validated(name: str, data: str | None, shape: str | None, allow_python: bool) -> str:
+    """What is said of a valid space."""
+    from metanas.errors import MetanasError
+    from metanas.evaluator import check_space_recipe
+    from metanas.space import check_some_row, load_space
+
+    loaded = load_space(name, allow_python=allow_python)
+    check_space_recipe(loaded, name, allow_python=allow_python)
+    check_some_row(loaded)
+    text = f"{name}: valid, {len(loaded.decisions)} decisions, {rows_text(loaded)}"
+    if (check := _check(loaded, data, shape, allow_python)) is not None:
+        try:
+            check.raise_if_any()
+        except MetanasError:
+            note = "" if data or shape else "; --data or --input says the shape of yours"
+            click.echo(f"For samples of shape {list(check.input_shape)}{note}", err=True)
+            raise
+        text += f"; {check}"
+    return text
+
+
+def rows_text(space: SearchSpace) -> str:
+    """How many rows there are, in words."""
+    from metanas.space import size_text
+
+    return "too many rows to count" if space.size is None else f"{size_text(space.size)} rows"
 
 
 def _check(space: SearchSpace, data: str | None, shape: str | None, allow_python: bool) -> ShapeCheck | None:

@@ -9,6 +9,7 @@ from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_p
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
+from metanas.evaluator._recipe_check import check_space_recipe, recipe_schema
 from metanas.evaluator._step import step_seconds
 from metanas.evaluator._supernet_methods import METHODS, SupernetMethod
 from metanas.evaluator._table_evaluator import table_of
@@ -29,9 +30,11 @@ __all__ = [
     "SupernetMethod",
     "build_evaluator",
     "check_proxies",
+    "check_space_recipe",
     "metric_problem",
     "proxy_scores",
     "recipe_problems",
+    "recipe_schema",
     "step_seconds",
     "table_of",
 ]

@@ -22,7 +22,19 @@ from metanas.report._labels import (
     value_text,
     values_of,
 )
-from metanas.space import Branches, Cell, Chain, Copies, Decision, OpSite, SearchSpace, Switch, Template, columns_read
+from metanas.space import (
+    Branches,
+    Cell,
+    Chain,
+    Copies,
+    Decision,
+    OpSite,
+    SearchSpace,
+    Switch,
+    Template,
+    columns_read,
+    size_text,
+)
 from metanas.space._template import Clause
 
 _STEP = "  "
@@ -52,8 +64,8 @@ def describe_space(space: SearchSpace) -> str:
 
 
 def _facts(space: SearchSpace) -> list[str]:
-    rows = "not counted: its conditions are too many" if space.size is None else f"{space.size:,}"
-    if space.size and space.size >= 1000:
+    rows = size_text(space.size)
+    if space.size and space.size >= 1000 and rows[0].isdigit():
         rows += f" (~10^{math.log10(space.size):.1f})"
     facts = {"about": space.about, "source": space.source, "input": space.input, "rows": rows}
     return [f"{_STEP}{name:<8}{text}" for name, text in facts.items() if text]

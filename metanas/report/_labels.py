@@ -21,7 +21,7 @@ from metanas.space import (
     parts_of_cell,
     value_under,
 )
-from metanas.space._expression import Binary, Call, Expression, Literal, Logic, Name, Negative, Not
+from metanas.space._expression import expression_text
 from metanas.space._template import Computed, Decided, Fixed, decisions_in
 
 _FAMILY = {
@@ -64,28 +64,6 @@ def values_of(decision: Decision, most: int = 80) -> str:
     texts = [scalar(v) for v in values]
     shown = next(k for k in range(len(texts), 0, -1) if len(", ".join(texts[:k])) <= most or k == 1)
     return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")
-
-
-def _expression_text(tree: Expression, names: Mapping[str, str]) -> str:
-    """An expression as it would be written, brackets where needed; ``names`` says what stands for each name."""
-    match tree:
-        case Literal(value):
-            return scalar(value)
-        case Name(name):
-            return names[name]
-        case Binary(sign, left, right) | Logic(sign, left, right):
-            return f"{_bracketed(left, names)} {'×' if sign == '*' else sign} {_bracketed(right, names)}"
-        case Negative(body):
-            return f"-{_bracketed(body, names)}"
-        case Not(body):
-            return f"not {_bracketed(body, names)}"
-        case Call(name, arguments):
-            return f"{name}({', '.join(_expression_text(a, names) for a in arguments)})"
-
-
-def _bracketed(tree: Expression, names: Mapping[str, str]) -> str:
-    text = _expression_text(tree, names)
-    return f"({text})" if isinstance(tree, (Binary, Logic)) or (isinstance(tree, Name) and " " in text) else text
 
 
 def is_own(decision: Decision, parameter: str, site: str) -> bool:
@@ -156,7 +134,9 @@ def value_text(value: Value, space: SearchSpace, parameter: str, site: str) -> s
             if not decisions_in(value):
                 return scalar(value_under(value, ()))
             # Names that a use of a block binds mean something else in each use.
-            return _expression_text(expression, {name: value_text(v, space, "", "?") for name, v in names.items()})
+            return expression_text(
+                expression, {name: value_text(v, space, "", "?") for name, v in names.items()}.__getitem__
+            )
 
 
 def shared_decisions(space: SearchSpace) -> list[Decision]:

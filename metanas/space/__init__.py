@@ -2,12 +2,14 @@
 
 from metanas.space._constraints import MEASURES, Constraint, EdgeLimit, excluding
 from metanas.space._diff import SpaceDiff, diff_spaces
+from metanas.space._diff_network import Difference
 from metanas.space._lint import lint_space
-from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, settings_syntax
+from metanas.space._load import builtin_spaces, find_space, load_space, parse_space_text, read_space, settings_syntax
 from metanas.space._ops import ACTIVATIONS, OPS, Op, Parameter, signature
 from metanas.space._parse_values import Values, kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
-from metanas.space._schema import space_schema
+from metanas.space._schema import space_schema, value_schema
+from metanas.space._size import size_json, size_log10, size_text
 from metanas.space._space import Rows, SearchSpace
 from metanas.space._syntax import ValueSyntax
 from metanas.space._template import (
@@ -31,6 +33,7 @@ from metanas.space._template import (
     templates_in,
     value_under,
 )
+from metanas.space._unmet import check_some_row
 from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, parse_yaml, plain, read_text
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
     "Constraint",
     "Copies",
     "Decision",
+    "Difference",
     "EdgeLimit",
     "Fixed",
     "LanguageError",
@@ -69,6 +73,7 @@ __all__ = [
     "ValueSyntax",
     "Values",
     "builtin_spaces",
+    "check_some_row",
     "columns_read",
     "decisions_in",
     "did_you_mean",
@@ -84,10 +89,15 @@ __all__ = [
     "parse_yaml",
     "parts_of_cell",
     "plain",
+    "read_space",
     "read_text",
     "settings_syntax",
     "signature",
+    "size_json",
+    "size_log10",
+    "size_text",
     "space_schema",
     "templates_in",
+    "value_schema",
     "value_under",
 ]

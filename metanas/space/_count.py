@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from metanas.space._constraints import Constraint, EdgeLimit
 from metanas.space._template import Decision
 
 MAX_STATES = 500_000
 """Combinations carried at once; beyond this the count is given up."""
+MAX_VISITED = 5_000_000
+"""Combinations looked at in all, some ten seconds: many decisions under many combinations are as bad as too many of these."""
 MAX_EFFECTS = 3_000_000
-"""Work spent on finding the values that are the same to a constraint: combinations times decisions and characters."""
+"""Work spent on finding the values that are the same to a constraint: combinations times decisions named and characters."""
 
 
 def count_rows(
@@ -34,20 +38,31 @@ def count_rows(
     effects, work = [], 0
     for rule in rules:
         combinations = math.prod(table[column].size for column in rule.decisions.values())
-        work += combinations * (len(table) + len(rule.text))
+        work += combinations * (len(rule.decisions) + len(rule.text))
         effects.append(_effects(table, rule) if work <= MAX_EFFECTS else {})
     tests = _tests(table)
-    classes = [_classes(table, column, tests[column], rules, effects) for column in range(len(table))]
     live: list[int] = []
     # Of each state: the classes of the live decisions, then how many edges of each limited cell are there.
     states: dict[tuple[int, ...], int] = {(0,) * len(limits): 1}
+    free, visited = 1, 0
     for column, decision in enumerate(table):
         bounded = [k for k, limit in enumerate(limits) if column in limit.columns]
-        groups = _groups(decision, classes[column], last_use[column] > column or bool(bounded))
+        matters = last_use[column] > column or bool(bounded)
+        if not (matters or decision.when or column in due):
+            # It multiplies all states alike, however many there are.
+            free *= decision.size
+            continue
+        classes = _classes(table, column, tests[column], rules, effects) if matters else []
+        groups = _groups(decision, classes, matters)
+        place = {c: k for k, c in enumerate(live)}
+        when = [[(place[parent], allowed) for parent, allowed in clause] for clause in decision.when]
+        visited += len(states)
+        if visited > MAX_VISITED:
+            return None
         new: dict[tuple[int, ...], int] = defaultdict(int)
         for state, count in states.items():
             values, edges = state[: len(live)], state[len(live) :]
-            if not _active(decision, dict(zip(live, values, strict=True))):
+            if when and not any(all(state[k] in allowed for k, allowed in clause) for clause in when):
                 new[*values, -1, *edges] += count
                 continue
             for group, size in groups.items():
@@ -60,7 +75,7 @@ def count_rows(
         states = _project(_allowed(new, live, due[column], table), live, last_use, column)
         live = [c for c in live if last_use[c] > column]
         states = _forget_full(states, len(live), limits, column)
-    return sum(states.values())
+    return free * sum(states.values())
 
 
 def _groups(decision: Decision, classes: Sequence[int], matters: bool) -> dict[int, int]:
@@ -131,14 +146,18 @@ def _effects(table: Sequence[Decision], rule: Constraint) -> Mapping[int, Sequen
     """For each decision of a constraint and each of its values, what it says under all values of the others."""
     columns = list(rule.decisions.values())
     sizes = [table[column].size for column in columns]
-    rows = np.zeros((math.prod(sizes), len(table)), dtype=np.int64)
-    rows[:, columns] = np.indices(sizes).reshape(len(sizes), math.prod(sizes)).T
-    truth = rule.holds(rows, table).reshape(sizes)
+    rows = np.indices(sizes, dtype=np.int64).reshape(len(sizes), math.prod(sizes)).T
+    truth = _holds(rule, rows, columns, table).reshape(sizes)
     return {c: [part.tobytes() for part in np.moveaxis(truth, axis, 0)] for axis, c in enumerate(columns)}
 
 
-def _active(decision: Decision, known: dict[int, int]) -> bool:
-    return not decision.when or any(all(known[p] in allowed for p, allowed in clause) for clause in decision.when)
+def _holds(
+    rule: Constraint, rows: npt.NDArray[np.int64], columns: Sequence[int], table: Sequence[Decision]
+) -> npt.NDArray[np.bool_]:
+    """Which rows of these columns satisfy a constraint; all columns of a long table would fill the memory."""
+    place = {column: k for k, column in enumerate(columns)}
+    narrow = replace(rule, decisions={name: place[column] for name, column in rule.decisions.items()})
+    return narrow.holds(rows, [table[column] for column in columns])
 
 
 def _allowed(
@@ -146,11 +165,9 @@ def _allowed(
 ) -> dict[tuple[int, ...], int]:
     if not rules or not states:
         return states
-    keys = list(states)
-    rows = np.full((len(keys), len(table)), -1, dtype=np.int64)
-    rows[:, live] = np.asarray(keys, dtype=np.int64)[:, : len(live)]
-    keep = np.logical_and.reduce([rule.holds(rows, table) for rule in rules])
-    return {key: states[key] for key, kept in zip(keys, keep, strict=True) if kept}
+    rows = np.asarray(list(states), dtype=np.int64).reshape(len(states), -1)[:, : len(live)]
+    keep = np.logical_and.reduce([_holds(rule, rows, live, table) for rule in rules])
+    return {key: count for (key, count), kept in zip(states.items(), keep, strict=True) if kept}
 
 
 def _project(

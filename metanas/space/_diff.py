@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from metanas.space._diff_network import Difference, network_differences, value_text
+from metanas.space._size import size_text
 from metanas.space._space import SearchSpace
-from metanas.space._template import (
-    Clause,
-    Computed,
-    Decided,
-    Decision,
-    Fixed,
-    OpSite,
-    Value,
-    templates_in,
-)
+from metanas.space._template import Clause, Decision
+from metanas.space._yaml import Scalar
 
 _SHOWN = 8
 """Values of a decision that are written out."""
@@ -34,8 +28,8 @@ class SpaceDiff:
     """Decisions of the second alone."""
     changed: Mapping[str, tuple[str, str]]
     """Decisions of both that differ in values, prior or condition."""
-    ops: Mapping[str, tuple[str, str]]
-    """Places where another op stands, or with other parameters; empty on the side that has no such place."""
+    network: tuple[Difference, ...]
+    """Places of the network where something else stands: ops, their parameters and order, merges, wires, repeats."""
     constraints: tuple[tuple[str, ...], tuple[str, ...]]
     """Constraints of the first alone, and of the second alone."""
     recipe: Mapping[str, tuple[str, str]]
@@ -45,7 +39,13 @@ class SpaceDiff:
     def same(self) -> bool:
         """Whether the spaces differ in nothing but their texts."""
         return not (
-            self.keys or self.removed or self.added or self.changed or self.ops or any(self.constraints) or self.recipe
+            self.keys
+            or self.removed
+            or self.added
+            or self.changed
+            or self.network
+            or any(self.constraints)
+            or self.recipe
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -56,30 +56,30 @@ class SpaceDiff:
             "removed": dict(self.removed),
             "added": dict(self.added),
             "changed": dict(self.changed),
-            "ops": dict(self.ops),
+            "network": [asdict(difference) for difference in self.network],
             "constraints": {"removed": list(self.constraints[0]), "added": list(self.constraints[1])},
             "train": dict(self.recipe),
         }
 
 
 def diff_spaces(first: SearchSpace, second: SearchSpace) -> SpaceDiff:
-    """Compare what two spaces describe: decisions by name, ops by place; not how their files say it."""
-    decisions = [{d.name: _decision(space, d) for d in space.decisions} for space in (first, second)]
+    """Compare what two spaces describe, decisions by name and networks part by part; not how their files say it."""
+    old, new = ({d.name: d for d in space.decisions} for space in (first, second))
+    changed = {name: _decisions(first, second, old[name], new[name]) for name in old if name in new}
     constraints = [[c.text for c in space.constraints] + [e.text for e in space.limits] for space in (first, second)]
-    rows = ["too many to count" if space.size is None else f"{space.size:,}" for space in (first, second)]
+    rows = [size_text(space.size) for space in (first, second)]
     keys = {"space": (first.name, second.name), "input": (first.input, second.input), "rows": (rows[0], rows[1])}
-    old, new = decisions
     return SpaceDiff(
         keys={key: pair for key, pair in keys.items() if pair[0] != pair[1]},
-        removed={name: text for name, text in old.items() if name not in new},
-        added={name: text for name, text in new.items() if name not in old},
-        changed={name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]},
-        ops=_changes(_ops(first), _ops(second)),
+        removed={name: _decision(first, decision) for name, decision in old.items() if name not in new},
+        added={name: _decision(second, decision) for name, decision in new.items() if name not in old},
+        changed={name: pair for name, pair in changed.items() if pair[0] != pair[1]},
+        network=network_differences(first, second),
         constraints=(
             tuple(text for text in constraints[0] if text not in constraints[1]),
             tuple(text for text in constraints[1] if text not in constraints[0]),
         ),
-        recipe=_changes(*({k: _value(s, v) for k, v in s.recipe.items()} for s in (first, second))),
+        recipe=_changes(*({k: value_text(s, v) for k, v in s.recipe.items()} for s in (first, second))),
     )
 
 
@@ -88,50 +88,36 @@ def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple[
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _decision(space: SearchSpace, decision: Decision) -> str:
-    values = [str(value) for value in decision.values[:_SHOWN]]
-    if decision.size > _SHOWN:
-        values = [*values[:3], "…", str(decision.values[-1]), f"({decision.size} values)"]
+def _decisions(first: SearchSpace, second: SearchSpace, old: Decision, new: Decision) -> tuple[str, str]:
+    """How two decisions of one name differ: with all their values only where the first ones do not tell; else equal."""
+    long = _decision(first, old, all_=True), _decision(second, new, all_=True)
+    short = _decision(first, old), _decision(second, new)
+    return short if short[0] != short[1] or long[0] == long[1] else long
+
+
+def _decision(space: SearchSpace, decision: Decision, *, all_: bool = False) -> str:
+    values = [_written(value, all_) for value in decision.values]
+    if decision.size > _SHOWN and not all_:
+        values = [*values[:3], "…", values[-1], f"({decision.size} values)"]
     text = f"{decision.kind} of {', '.join(values)}"
     if decision.log:
         text += ", log"
     if decision.prior:
-        text += f", prior {', '.join(f'{weight:g}' for weight in decision.prior)}"
+        text += f", prior {', '.join(f'{weight:g}' if not all_ else str(weight) for weight in decision.prior)}"
     if decision.when:
-        text += ", when " + " or ".join(_clause(space, clause) for clause in decision.when)
+        text += ", when " + " or ".join(sorted(_clause(space, clause, all_) for clause in decision.when))
     return text
 
 
-def _clause(space: SearchSpace, clause: Clause) -> str:
+def _clause(space: SearchSpace, clause: Clause, all_: bool) -> str:
     parts = []
     for parent, allowed in clause:
         known = space.decisions[parent]
-        values = ", ".join(str(known.values[index]) for index in sorted(allowed)[:_SHOWN])
-        parts.append(f"{known.name} in [{values}]")
-    return " and ".join(parts)
+        shown = sorted(allowed) if all_ else sorted(allowed)[:_SHOWN]
+        parts.append(f"{known.name} in [{', '.join(_written(known.values[index], all_) for index in shown)}]")
+    return " and ".join(sorted(parts))
 
 
-def _ops(space: SearchSpace) -> dict[str, str]:
-    """What stands at each place; several uses of one place are numbered."""
-    ops: dict[str, str] = {}
-    sites = [part for part in templates_in(space.template) if isinstance(part, OpSite)]
-    for site in sorted(sites, key=lambda part: part.site):
-        given = ", ".join(f"{key} {_value(space, value)}" for key, value in site.parameters.items())
-        text = f"{site.name} ({given})" if given else site.name
-        name = site.site or site.name
-        count = 2
-        while name in ops and ops[name] != text:
-            name = f"{site.site or site.name} #{count}"
-            count += 1
-        ops[name] = text
-    return ops
-
-
-def _value(space: SearchSpace, value: Value) -> str:
-    match value:
-        case Fixed(constant):
-            return str(constant)
-        case Decided(decision):
-            return f"by {space.decisions[decision].name}"
-        case Computed(names=names):
-            return f"computed from {', '.join(_value(space, inner) for inner in names.values())}"
+def _written(value: Scalar, all_: bool) -> str:
+    """A value for people, or so that no two are alike."""
+    return repr(value) if all_ else str(value)

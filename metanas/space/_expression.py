@@ -129,6 +129,28 @@ def names_in(expression: Expression) -> Iterator[str]:
             pass
 
 
+def expression_text(expression: Expression, named: Callable[[str], str] = str) -> str:
+    """An expression as it would be written, brackets where needed; ``named`` writes its names."""
+
+    def bracketed(tree: Expression) -> str:
+        text = expression_text(tree, named)
+        return f"({text})" if isinstance(tree, (Binary, Logic)) or (isinstance(tree, Name) and " " in text) else text
+
+    match expression:
+        case Literal(value):
+            return str(value).lower() if isinstance(value, bool) else str(value)
+        case Name(name):
+            return named(name)
+        case Binary(sign, left, right) | Logic(sign, left, right):
+            return f"{bracketed(left)} {'×' if sign == '*' else sign} {bracketed(right)}"
+        case Negative(body):
+            return f"-{bracketed(body)}"
+        case Not(body):
+            return f"not {bracketed(body)}"
+        case Call(name, arguments):
+            return f"{name}({', '.join(expression_text(a, named) for a in arguments)})"
+
+
 def has_arithmetic(expression: Expression) -> bool:
     """Whether a value of it may fail for the size of a number, and not only for what the parts are."""
     match expression:

@@ -12,6 +12,7 @@ from metanas.space._load import find_space, parse_space_text
 from metanas.space._parse_modules import FORMS
 from metanas.space._problems import Mark, Problem
 from metanas.space._space import SearchSpace
+from metanas.space._unmet import check_some_row
 from metanas.space._yaml import ListNode, MapNode, Node, ScalarNode, parse_yaml, plain
 
 _MAX_COMBINATIONS = 100_000
@@ -25,12 +26,15 @@ def lint_space(space: str, *, allow_python: bool = False) -> list[Problem]:
     ------
     LanguageError
         If the file is not valid: mistakes come first.
+    ConstraintError
+        If no row meets its constraints on decisions.
     MetanasError
         If there is no such file or built-in space.
 
     """
     file, text = find_space(space)
     loaded = parse_space_text(text, file, allow_python=allow_python)
+    check_some_row(loaded)
     root = parse_yaml(text, file)
     assert isinstance(root, MapNode)
     found = [*_unused(root), *_constraints(root, loaded)]

@@ -123,6 +123,14 @@ def _extended(root: MapNode, file: str, chain: list[str]) -> MapNode:
     return MapNode(root.mark, entries, marks)
 
 
+def read_space(space: str) -> MapNode:
+    """The nodes of a valid space file, by name or path, laid over what it extends; each keeps its own place."""
+    file, text = find_space(space)
+    root = parse_yaml(text, file)
+    assert isinstance(root, MapNode)
+    return _extended(root, file, [file]) if "extends" in root.entries else root
+
+
 def settings_syntax(settings: Mapping[str, object]) -> dict[str, ValueSyntax]:
     """Training settings that were read before and are JSON values by now, as :func:`load_space` takes them."""
     problems = Problems()

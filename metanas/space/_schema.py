@@ -31,8 +31,8 @@ _FORM_HELP = {
 }
 
 
-def space_schema() -> Schema:
-    """The JSON Schema (draft 2020-12) of a space file."""
+def space_schema(train: Mapping[str, Mapping[str, Any]] | None = None) -> Schema:
+    """The JSON Schema (draft 2020-12) of a space file; ``train`` holds those of the training settings that there are."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "metanas search space",
@@ -50,7 +50,10 @@ def space_schema() -> Schema:
                 "blocks": _names({"$ref": "#/$defs/block"}, "named modules that make decisions"),
                 "network": {**_MODULE, "description": "the module of the whole network"},
                 "tabular": _names(_VALUE, "decisions alone, for a space whose results come from a table"),
-                "train": _names(_VALUE, "the training recipe"),
+                "train": {
+                    **(_names(_VALUE, "") if train is None else _mapping(train)),
+                    "description": "the training recipe",
+                },
                 "constraints": {
                     "type": "array",
                     "items": {"type": "string"},
@@ -63,7 +66,7 @@ def space_schema() -> Schema:
         "$defs": {
             "module": _module({}),
             "block": _module({"depth": {"type": "integer", "minimum": 1, "maximum": 12, "description": _DEPTH}}),
-            "value": _value(["number", "string", "boolean"], {}),
+            "value": value_schema(["number", "string", "boolean"], {}),
             "graph": _graph(),
             **{f"op_{name}": _op(op) for name, op in OPS.items()},
         },
@@ -206,13 +209,13 @@ def _number(parameter: Parameter) -> Schema:
     if parameter.options:
         limits["enum"] = list(parameter.options)
     kind = {"int": "integer", "float": "number", "flag": "boolean", "text": "string"}[parameter.kind]
-    schema = {**_value([kind], limits), "description": parameter.about}
+    schema = {**value_schema([kind], limits), "description": parameter.about}
     if parameter.default is not None:
         schema["default"] = parameter.default
     return schema
 
 
-def _value(kinds: Sequence[str], limits: Schema) -> Schema:
+def value_schema(kinds: Sequence[str], limits: Schema) -> Schema:
     """A value expression whose single values have one of these types and limits."""
     single = {"type": list(kinds) if len(kinds) > 1 else kinds[0], **limits}
     identity = _text("names the decision", pattern=_NAME)
@@ -244,7 +247,7 @@ def _python() -> Schema:
     return {**_mapping({"python": path}), "required": ["python"]}
 
 
-def _mapping(properties: Mapping[str, Schema]) -> Schema:
+def _mapping(properties: Mapping[str, Mapping[str, Any]]) -> Schema:
     return {"type": "object", "properties": dict(properties), "additionalProperties": False}
 
 

@@ -24,6 +24,8 @@ _MAX_DRAWS = 2_000_000
 """Rows drawn for one that meets the constraints on decisions before giving up."""
 _BATCH = 32_768
 """Most rows drawn at once."""
+_TARGETS = 256
+"""Values for which rows are looked for at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +192,21 @@ class SearchSpace:
         Raises
         ------
         MetanasError
-            If there are more than ``limit``.
+            If there are more than ``limit``, or too many that a constraint on late decisions leaves out.
 
         """
+        due: dict[int, list[Constraint]] = {}
+        for constraint in self.constraints:
+            if not constraint.measures:
+                due.setdefault(max(constraint.decisions.values(), default=0), []).append(constraint)
         rows = np.full((1, len(self.decisions)), -1, dtype=np.int64)
         for column, decision in enumerate(self.decisions):
             values = np.asarray(only.get(column, range(decision.size)), dtype=np.int64)
             active = self.is_active(rows, column)
             if len(rows) + int(active.sum()) * (len(values) - 1) > 4 * limit:
                 raise MetanasError(
-                    f"this enumerates at most {limit:,} architectures", found=f"space {self.name} has more"
+                    f"this enumerates at most {limit:,} architectures",
+                    found=f"space {self.name} has more, or as many on the way there",
                 )
             repeats = np.where(active, len(values), 1)
             start = np.repeat(np.cumsum(repeats) - repeats, repeats)
@@ -210,6 +217,8 @@ class SearchSpace:
             for edges in self.limits:
                 if column in edges.columns:
                     rows = rows[edges.holds(rows)]
+            for constraint in due.get(column, ()):
+                rows = rows[constraint.holds(rows, self.decisions)]
         rows = rows[self.satisfies(rows)]
         if len(rows) > limit:
             raise MetanasError(f"this enumerates at most {limit:,} architectures", found=f"{len(rows):,}")
@@ -224,27 +233,40 @@ class SearchSpace:
         }
         rows: list[Rows] = []
         while wanted:
-            column, value = min(wanted)
-            base = self._reaching(column, rng)
-            wanted.discard((column, value))
-            if base is None:
-                continue
-            base[column] = value
-            row = self.complete(base[None], rng)
-            wanted -= {(c, int(v)) for c, v in enumerate(row[0])}
-            rows.append(row)
+            # Many at once: to make rows whole takes a step for each decision, whatever their number.
+            targets = sorted(wanted)[:_TARGETS]
+            wanted -= set(targets)
+            covered: set[tuple[int, int]] = set()
+            for target, row in zip(targets, self._reaching(targets, rng), strict=True):
+                if row is not None and target not in covered:
+                    covered.update((c, int(v)) for c, v in enumerate(row))
+                    rows.append(row[None])
+            wanted -= covered
         return np.concatenate(rows) if rows else self.sample(1, rng)
 
-    def _reaching(self, column: int, rng: np.random.Generator) -> npt.NDArray[np.int64] | None:
-        """A random row in which a decision is active: its first condition that can be made true is."""
-        for clause in self.decisions[column].when or ((),):
-            row = np.full(len(self.decisions), -1, dtype=np.int64)
-            for parent, allowed in clause:
-                row[parent] = min(allowed)
-            row = self.complete(row[None], rng)[0]
-            if row[column] >= 0:
-                return np.asarray(row)
-        return None
+    def _reaching(
+        self, targets: Sequence[tuple[int, int]], rng: np.random.Generator
+    ) -> list[npt.NDArray[np.int64] | None]:
+        """For each decision and value a random row that has it: the decision's first condition that can be made true is."""
+        found: list[npt.NDArray[np.int64] | None] = [None] * len(targets)
+        waiting, clause = list(range(len(targets))), 0
+        while waiting:
+            rows = np.full((len(waiting), len(self.decisions)), -1, dtype=np.int64)
+            for row, k in zip(rows, waiting, strict=True):
+                when = self.decisions[targets[k][0]].when
+                for parent, allowed in when[clause] if when else ():
+                    row[parent] = min(allowed)
+            rows = self.complete(rows, rng)
+            columns, values = np.array([targets[k] for k in waiting]).T
+            lines = np.arange(len(rows))
+            reached = rows[lines, columns] >= 0
+            rows[lines[reached], columns[reached]] = values[reached]
+            rows = self.complete(rows, rng)
+            for row, k, active in zip(rows, waiting, reached, strict=True):
+                found[k] = row if active else None
+            clause += 1
+            waiting = [k for k in waiting if found[k] is None and clause < len(self.decisions[targets[k][0]].when)]
+        return found
 
     # --- one row
 

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._rng import generator
-from metanas.architecture import Architecture, CanonicalIds, ShapeError
+from metanas.architecture import Architecture, ShapeError
 from metanas.data import Dataset, fit_preparation, split
 from metanas.errors import MetanasError
 from metanas.evaluator import step_seconds
 from metanas.space import SearchSpace
 from metanas.study._gate import Gate
+from metanas.study._idle import idle_decisions
 from metanas.worker import plan_slots
 
 Row = npt.NDArray[np.int64]
@@ -27,8 +28,6 @@ _SWEEPS = 2
 """How often all decisions are gone through on the way to an extreme."""
 _LEVELS = 6
 """Values of a decision tried on that way: all, or the ends and some between."""
-_ROWS = 12
-"""Rows in which a decision is changed, to see whether it matters."""
 _STEPS = 6
 """Training steps timed, after one that is not."""
 
@@ -52,7 +51,7 @@ class SpaceProfile:
     steered: float
     """Share of steered proposals that do; 0 when no network that does was found."""
     idle: tuple[str, ...]
-    """Decisions that no change of was seen to make another network."""
+    """Decisions of which no change was seen to make another network, in some hundred networks each."""
     steps: Mapping[str, tuple[float, float]]
     """Of the network of the smallest, median and largest FLOPs seen: FLOPs, and seconds of a training step with the
     threads of one worker."""
@@ -70,7 +69,7 @@ class SpaceProfile:
             "constraints": dict(self.constraints),
             "all_constraints": self.all_constraints,
             "steered": self.steered,
-            "decisions_that_never_matter": list(self.idle),
+            "decisions_without_effect_seen": list(self.idle),
             "training_step": {
                 name: {"flops": flops, "seconds": seconds} for name, (flops, seconds) in self.steps.items()
             },
@@ -133,8 +132,8 @@ def profile_space(
     if any(rule.measures for rule in space.constraints):
         told("looking for networks that meet the constraints")
         steered = max(steered, gate.steering.share)
-    told("looking for decisions that never matter")
-    idle = _idle(space, rng)
+    told("looking for decisions that make no difference")
+    idle = idle_decisions(space, rng)
     middle = built[int(np.argsort(values["flops"])[len(built) // 2])][0]
     three = {"smallest": extremes["flops"][0], "median": middle, "largest": extremes["flops"][1]}
     architectures = [Architecture(space, tuple(int(v) for v in row)) for row in three.values()]
@@ -202,24 +201,3 @@ def _extreme(space: SearchSpace, known: _Known, name: str, row: Row, sign: int, 
         if row is before:
             break
     return row
-
-
-def _idle(space: SearchSpace, rng: np.random.Generator) -> tuple[str, ...]:
-    """Decisions that never made another network in the rows in which they were changed."""
-    ids = CanonicalIds(space)
-    idle = []
-    rows = np.concatenate([space.covering_rows(rng), space.sample(8 * _ROWS, rng)])
-    for column, decision in enumerate(space.decisions):
-        if decision.size > 1 and decision.part == "network":
-            active = rows[rows[:, column] >= 0]
-            if not any(_matters(space, ids, row, column, rng) for row in active[:_ROWS]):
-                idle.append(decision.name)
-    return tuple(idle)
-
-
-def _matters(space: SearchSpace, ids: CanonicalIds, row: Row, column: int, rng: np.random.Generator) -> bool:
-    size = space.decisions[column].size
-    others = np.repeat(row[None], min(size, _LEVELS) - 1, axis=0)
-    others[:, column] = (row[column] + np.linspace(1, size - 1, len(others)).round().astype(np.int64)) % size
-    name = ids.of(row)
-    return any(ids.of(other) != name for other in space.complete(others, rng))

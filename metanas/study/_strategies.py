@@ -25,7 +25,7 @@ from metanas.controller import (
     SupernetRanking,
 )
 from metanas.errors import MetanasError
-from metanas.space import SearchSpace, did_you_mean
+from metanas.space import SearchSpace, did_you_mean, size_text
 
 if TYPE_CHECKING:
     import optuna
@@ -182,7 +182,7 @@ def asks_inactive(name: str, options: Mapping[str, Any]) -> bool:
 def _grid(space: SearchSpace) -> dict[str, list[Any]]:
     if space.size is None or space.size > _GRID or any(d.kind == "float" for d in space.decisions):
         raise MetanasError(
-            f"a grid needs a space of choices with at most {_GRID:,} rows", found=f"{space.name} with {space.size}",
+            f"a grid needs a space of choices with at most {_GRID:,} rows", found=f"{space.name} with {size_text(space.size)}",
             where="search.strategy", remedy="use another strategy, such as evolution",
         )  # fmt: skip
     return {decision.name: list(decision.values) for decision in space.decisions}

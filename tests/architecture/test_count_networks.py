@@ -128,3 +128,33 @@ def test_a_cut_network_counts_once_where_none_cuts_it() -> None:
         count = count_networks(space, np.random.default_rng(0))
         assert count is not None
         assert count.exact == networks
+
+
+def test_more_rows_than_a_float_holds_are_not_estimated() -> None:
+    body = "{repeat: {conv: {out: {int: [1, 9000]}}}, times: 100, share: false}"
+    space = parse_space_text(f"space: a\nnetwork: [{body}, head]\n")
+    assert estimate_networks(space, np.random.default_rng(0)) is None
+
+
+def few_of_many(*constraints: str) -> SearchSpace:
+    body = "{conv: {kernel: {choice: [1, 3, 5]}}}"
+    text = f"space: s\nnetwork: [{{id: s, repeat: {body}, times: 16, share: false}}, head]\n"
+    return parse_space_text(text + f"constraints: {list(constraints)}\n")
+
+
+def test_few_rows_that_constraints_leave_of_many_are_enumerated() -> None:
+    space = few_of_many(*(f"s.{copy}.kernel == 1" for copy in range(1, 13)))
+    assert space.size == 81
+    count = count_networks(space, np.random.default_rng(0), enumerable=81)
+    assert count is not None
+    assert count.exact == 81
+
+
+def test_what_cannot_be_enumerated_is_estimated() -> None:
+    space = few_of_many("s.13.kernel * s.14.kernel * s.15.kernel * s.16.kernel >= 375", "s.1.kernel + s.12.kernel == 2")
+    assert space.size == 5 * 3**10
+    # So many rows are within this limit, but not what is on the way to the constraint.
+    count = count_networks(space, np.random.default_rng(0), enumerable=space.size)
+    assert count is not None
+    assert count.exact is None
+    assert 0 < count.interval[0] <= count.estimate <= count.interval[1] <= space.size

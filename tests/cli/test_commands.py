@@ -253,6 +253,20 @@ def test_space_sample_and_count(command: Command) -> None:
     assert 1 <= counts["networks"] <= 1440
 
 
+def test_a_space_of_thousands_of_digits(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text(
+        "space: long\nnetwork: [{repeat: {repeat: {conv: {out: {int: [1, 9000]}}}, times: 200, share: false}, "
+        "times: 6, share: false}, head]\n"
+    )
+    assert command("space", "count", file)[1] == "rows: about 10^4745\n"
+    counts = json.loads(command("space", "count", file, "--json")[1])
+    assert len(counts["rows"]) == 4746
+    assert counts["rows_log10"] == pytest.approx(4745.09, abs=0.01)
+    assert "rows    about 10^4745\n" in command("space", "show", file)[1]
+    assert "1200 decisions, about 10^4745 rows" in command("space", "validate", file)[1]
+
+
 def test_space_list_and_show(command: Command) -> None:
     code, out, _ = command("space", "list")
     assert code == 0

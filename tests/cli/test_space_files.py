@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from metanas.architecture import Architecture
-from metanas.space import load_space, space_schema
+from metanas.evaluator import recipe_schema
+from metanas.space import find_space, load_space, space_schema
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -16,7 +17,7 @@ Command = Callable[..., tuple[int, str, str]]
 def test_schema(command: Command) -> None:
     code, out, _ = command("space", "schema")
     assert code == 0
-    assert json.loads(out) == json.loads(json.dumps(space_schema()))
+    assert json.loads(out) == json.loads(json.dumps(space_schema(recipe_schema())))
 
 
 def test_lint(command: Command, tmp_path: Path) -> None:
@@ -45,6 +46,12 @@ def test_diff(command: Command, tmp_path: Path) -> None:
         "           choice of 4, 8", "constraints:", "  + params <= 1e4",
     ]  # fmt: skip
     assert json.loads(command("space", "diff", "convnet", file, "--json")[1])["same"] is False
+    file.write_text((find_space("nasbench201")[1]).replace("times: 5", "times: 4"))
+    assert command("space", "diff", "nasbench201", file)[1].splitlines() == [
+        "network:", "  ~ network[1]: repeat 5 times", "                repeat 4 times",
+    ]  # fmt: skip
+    (one,) = json.loads(command("space", "diff", "nasbench201", file, "--json")[1])["network"]
+    assert one == {"place": "network[1]", "before": "repeat 5 times", "after": "repeat 4 times"}
     assert command("space", "diff", "mlp", "mlp")[1] == "The spaces are the same.\n"
 
 
@@ -131,3 +138,34 @@ def test_architecture_refuses(
     code, out, err = command("architecture", "show", *arguments)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_constraints_that_nothing_meets_are_refused(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+    file.write_text("space: none\nextends: convnet\nconstraints: ['width <= 8', 'width >= 16']\n")
+    for help_ in ("validate", "lint"):
+        code, out, err = command("space", help_, file)
+        assert (code, out) == (2, "")
+        assert (
+            err
+            == f"error: {file}:3:29: some row must meet 'width <= 8' and 'width >= 16', found none that meets all of them; relax one of them\n"
+        )
+
+
+def test_all_files_are_validated(command: Command, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("space: a\nnetwork: [cnv, head]\n")
+    second.write_text("space: a\nnetwork: [conv, had]\n")
+    code, out, err = command("space", "validate", first, "mlp", second, tmp_path / "third.yaml")
+    assert code == 2
+    assert out.startswith("mlp: valid")
+    assert [name in err for name in ("first.yaml:2", "second.yaml:2", "third.yaml", "mlp")] == [True, True, True, False]
+
+
+def test_training_settings_are_validated(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("space: a\nnetwork: [conv, head]\ntrain: {optmizer: adam, batch_size: tomato}\n")
+    code, out, err = command("space", "validate", file)
+    assert (code, out) == (2, "")
+    assert [line.removeprefix(f"{file}:").split(": ")[0] for line in err.splitlines()] == ["3:9", "3:37"]
+    assert "did you mean 'optimizer'?" in err

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metanas.errors import MetanasError
-from metanas.space import SearchSpace, load_space, parse_space_text
+from metanas.space import (
+    SearchSpace,
+    diff_spaces,
+    load_space,
+    parse_space_text,
+    size_json,
+    size_log10,
+    size_text,
+)
 
 LIMIT = 2_000
 
@@ -70,3 +78,43 @@ def test_integers_of_any_length() -> None:
     text = "space: s\nnetwork: [{repeat: {conv: {kernel: {choice: [1, 3, 5, 7]}}}, times: 100, share: false}, head]\n"
     assert parse_space_text(text).size == 4**100
     assert math.log10(4**100) > 60
+
+
+def test_very_long_integers_are_told() -> None:
+    text = "space: s\nnetwork: [{repeat: {repeat: {conv: {out: {int: [1, 9000]}}}, times: 200, share: false}, times: 6, share: false}, head]\n"
+    space = parse_space_text(text)
+    assert space.size == 9000**1200
+    assert size_text(space.size) == "about 10^4745"
+    digits = size_json(space.size)
+    assert isinstance(digits, str)
+    assert len(digits) == 4746
+    assert size_log10(space.size) == pytest.approx(1200 * math.log10(9000))
+    found = diff_spaces(space, parse_space_text(text.replace("times: 6", "times: 1")))
+    assert found.keys["rows"] == ("about 10^4745", "about 10^791")
+
+
+@pytest.mark.parametrize(
+    ("size", "text", "value"),
+    [
+        (None, "too many to count", None), (0, "0", 0), (15_625, "15,625", 15_625),
+        (10**30 - 1, ",".join(["999"] * 10), 10**30 - 1), (3 * 10**30, "about 10^30", 3 * 10**30),
+        (10**308, "about 10^308", "1" + "0" * 308),
+    ],
+)  # fmt: skip
+def test_sizes_in_words_and_in_json(size: int | None, text: str, value: object) -> None:
+    assert size_text(size) == text
+    assert size_json(size) == value
+
+
+def test_a_constraint_on_some_of_many_decisions() -> None:
+    body = "{conv: {kernel: {choice: [1, 3]}}}"
+    text = f"space: s\nnetwork: [{{id: s, repeat: {body}, times: 200, share: false}}, {{id: t, repeat: {body}, times: 200, share: false}}, head]\n"
+    named = [f"{id_}.{copy}.kernel" for id_ in "st" for copy in range(1, 200, 33)]
+    assert len(named) == 14
+    space = parse_space_text(text + f"constraints: ['{' + '.join(named)} <= 22']\n")
+    assert space.size == sum(math.comb(14, threes) for threes in range(5)) * 2 ** (400 - 14)
+
+
+def test_counting_gives_up_after_some_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metanas.space._count.MAX_VISITED", 50)
+    assert rows_of("s.1.kernel + s.2.kernel + s.3.kernel + s.4.kernel + s.20.kernel <= 9") is None

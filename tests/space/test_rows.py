@@ -254,3 +254,21 @@ def test_the_same_seed_gives_the_same_rows_in_another_process() -> None:
     }  # fmt: skip
     assert len(outputs) == 1
     assert len(outputs.pop()) > 1000
+
+
+@pytest.mark.parametrize("name", ["darts", "mobile", "nasbench101", "hierarchical", "mlp", "once_for_all"])
+def test_covering_rows_hold_every_option_once(name: str) -> None:
+    space = load_space(name)
+    rows = space.covering_rows(np.random.default_rng(0))
+    assert (space.active(rows) == (rows >= 0)).all()
+    for column, decision in enumerate(space.decisions):
+        wanted = set(range(decision.size)) if decision.kind == "choice" else {0, decision.size - 1}
+        assert wanted <= set(rows[:, column].tolist())
+
+
+def test_constraints_are_met_on_the_way_to_all_rows() -> None:
+    text = "space: s\nnetwork: [{id: s, repeat: {conv: {kernel: {choice: [1, 3, 5]}}}, times: {int: [1, 20]}, share: false}, head]\n"
+    space = parse_space_text(text + "constraints: ['s.times <= 5']\n")
+    rows = space.rows(400)  # 3^20 without the constraint
+    assert len(rows) == space.size == 363
+    assert space.satisfies(rows).all()
