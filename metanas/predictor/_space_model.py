@@ -49,6 +49,9 @@ _COVERED = 0.8
 _SINGLE, _MEAN = 0.5, 1.0
 """Share of the unexplained variance that a network keeps when evaluated again: a single training, or a mean of repeats,
 which is looked up and stays as it is."""
+_CLOSE = 7.0
+"""Factor of the unexplained variance in a search of single trainings. Networks that a search chooses are so close to each other
+that luck decides more among them than among the random ones that scales are learned from. 3 is worse, 20 about as good."""
 _ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
 """By name and text of the space: learning one costs seconds."""
 _MOST_ENCODERS = 8
@@ -93,6 +96,8 @@ class SpaceModel:
     """Range of likeness of data sets, see :func:`similarity_weights`."""
     repeatable: float = _MEAN
     """Share of the variance that features do not explain that is a network's own, and not noise of its training."""
+    unexplained: float = 1.0
+    """Factor of the variance that features do not explain, over that of the lessons."""
     widen: float = 1.0
     """Factor of standard deviations, from what left-out sources showed."""
     quality: Mapping[str, Any] = field(default_factory=dict)
@@ -142,8 +147,10 @@ class SpaceModel:
         return bool(self.sources) and (not taus or float(np.mean(taus)) > _TELLS)
 
     def of_trainings(self, single: bool | None) -> SpaceModel:
-        """The model where evaluations are ``single`` trainings, or means of several; itself for None."""
-        return self if single is None else replace(self, repeatable=_SINGLE if single else _MEAN)
+        """The model for a search whose evaluations are ``single`` trainings, or means of several; itself for None."""
+        if single is None:
+            return self
+        return replace(self, repeatable=_SINGLE, unexplained=_CLOSE) if single else replace(self, repeatable=_MEAN)
 
     def without(self, name: str) -> SpaceModel:
         """The model that does not know the task ``name``; what it taught of scales is kept."""
@@ -177,12 +184,16 @@ class SpaceModel:
         """The Gaussian processes of a target."""
         nothing = np.zeros(len(parts.untaught[0]))
         # Without it, sources that mislead would have spoilt the kernels of all experts.
-        untaught = Expert(UNTAUGHT_EXPERT, UNTAUGHT, UNTAUGHT_START, parts.untaught, nothing, _UNTAUGHT_PRIOR)
+        more = np.log(self.unexplained)
+        untaught = Expert(
+            UNTAUGHT_EXPERT, UNTAUGHT, _noisier(UNTAUGHT_START, more), parts.untaught, nothing, _UNTAUGHT_PRIOR
+        )
         if not len(parts.average):
             return [untaught]
         distrust = 0.0 if self.tells else _DISTRUST
-        plain = Expert("plain", PLAIN, self.plain, parts.plain, nothing, _PLAIN_PRIOR - distrust)
-        transfer = Expert("transfer", TRANSFER, self.transfer, parts.transfer, self.share * parts.average, -distrust)
+        plain = Expert("plain", PLAIN, _noisier(self.plain, more), parts.plain, nothing, _PLAIN_PRIOR - distrust)
+        mean = self.share * parts.average
+        transfer = Expert("transfer", TRANSFER, _noisier(self.transfer, more), parts.transfer, mean, -distrust)
         return [transfer, plain, untaught]
 
     def belief(self, parts: Parts) -> Belief:
@@ -193,6 +204,11 @@ class SpaceModel:
         """Encodings of rows, and the sources' scores of them: what all else about them is computed from."""
         encoded = self.encoder(rows)
         return encoded, self.scores(encoded)
+
+
+def _noisier(theta: Array, more: float) -> Array:
+    """Scales with a noise of ``more`` in the logarithm."""
+    return np.append(theta[:-1], theta[-1] + more)
 
 
 class _Lessons:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +295,21 @@ def test_meta_recommends_by_the_posterior(model: SpaceModel, space: SearchSpace)
     predicted = strategy.predict(space, observations, space.rows(1000), np.random.default_rng(0))
     assert predicted is not None
     assert kendalltau(predicted, truth(space.rows(1000), 0.2))[0] > 0.8
+
+
+def test_luck_is_thought_likely_where_evaluations_are_single_trainings(model: SpaceModel) -> None:
+    rows = np.random.default_rng(5).permutation(model.space.rows(1000))
+    losses = truth(rows, 0.2)
+    close = np.argsort(losses)[:10]
+    seen = [Observation(number=k, row=tuple(rows[i].tolist()), losses=(float(losses[i]),)) for k, i in enumerate(close)]
+    searches = {
+        "means": Meta(model=model, single=False),
+        # Half of what features do not explain is luck, and among networks so close to each other there is more of it.
+        "half": Meta(model=replace(model, repeatable=0.5)),
+        "trainings": Meta(model=model, single=True),
+    }
+    sure = {name: strategy.sureness(model.space, seen) or 0.0 for name, strategy in searches.items()}
+    assert sure["means"] > sure["half"] > sure["trainings"]
 
 
 def test_meta_proposes_different_networks_to_parallel_workers_and_takes_several_objectives(space: SearchSpace) -> None:
