@@ -92,18 +92,9 @@ class Kernel:
         return float(loss), np.array(gradient)
 
     def fit(
-        self,
-        tasks: Sequence[tuple[Sequence[Array], Array]],
-        start: Array,
-        *,
-        precision: float,
-        iterations: int = 30,
-        held: Sequence[int] = (),
+        self, tasks: Sequence[tuple[Sequence[Array], Array]], start: Array, *, precision: float, iterations: int = 30
     ) -> Array:
-        """Scales that make the values of all tasks likely; a normal prior of this precision lies around ``start``.
-
-        Those that ``held`` names stay as they are.
-        """
+        """Scales that make the values of all tasks likely; a normal prior of this precision lies around ``start``."""
 
         def total(theta: Array) -> tuple[float, Array]:
             loss = 0.5 * precision * float(((theta - start) ** 2).sum())
@@ -114,7 +105,7 @@ class Kernel:
                 gradient = gradient + slope
             return loss, gradient
 
-        bounds = [(s, s) if i in held else (min(_LOWEST, s), max(_HIGHEST, s)) for i, s in enumerate(start)]
+        bounds = [(min(_LOWEST, s), max(_HIGHEST, s)) for s in start]
         options = {"maxiter": iterations}
         found: Array = minimize(total, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
         return found

@@ -49,6 +49,10 @@ _COVERED = 0.8
 _SINGLE, _MEAN = 0.5, 1.0
 """Share of the unexplained variance that a network keeps when evaluated again: a single training, or a mean of repeats,
 which is looked up and stays as it is."""
+_OFFSET = 1.0
+"""Log variance of a target's constant: wider than among the lessons' random networks. Scores are of the observed networks among
+each other, so those of a search, all of good networks, lie lower, and that must not speak against the sources. Scales learned
+under a constant as wide found worse networks."""
 _CLOSE = 7.0
 """Factor of the unexplained variance in a search of single trainings. Networks that a search chooses are so close to each other
 that luck decides more among them than among the random ones that scales are learned from. 3 is worse, 20 about as good."""
@@ -186,14 +190,16 @@ class SpaceModel:
         # Without it, sources that mislead would have spoilt the kernels of all experts.
         more = np.log(self.unexplained)
         untaught = Expert(
-            UNTAUGHT_EXPERT, UNTAUGHT, _noisier(UNTAUGHT_START, more), parts.untaught, nothing, _UNTAUGHT_PRIOR
+            UNTAUGHT_EXPERT, UNTAUGHT, _scales(UNTAUGHT_START, more), parts.untaught, nothing, _UNTAUGHT_PRIOR
         )
         if not len(parts.average):
             return [untaught]
         distrust = 0.0 if self.tells else _DISTRUST
-        plain = Expert("plain", PLAIN, _noisier(self.plain, more), parts.plain, nothing, _PLAIN_PRIOR - distrust)
+        plain = Expert(
+            "plain", PLAIN, _scales(self.plain, more, _OFFSET), parts.plain, nothing, _PLAIN_PRIOR - distrust
+        )
         mean = self.share * parts.average
-        transfer = Expert("transfer", TRANSFER, _noisier(self.transfer, more), parts.transfer, mean, -distrust)
+        transfer = Expert("transfer", TRANSFER, _scales(self.transfer, more, _OFFSET), parts.transfer, mean, -distrust)
         return [transfer, plain, untaught]
 
     def belief(self, parts: Parts) -> Belief:
@@ -206,9 +212,13 @@ class SpaceModel:
         return encoded, self.scores(encoded)
 
 
-def _noisier(theta: Array, more: float) -> Array:
-    """Scales with a noise of ``more`` in the logarithm."""
-    return np.append(theta[:-1], theta[-1] + more)
+def _scales(theta: Array, more: float, constant: float | None = None) -> Array:
+    """Those of a target, from the lessons': ``more`` in the logarithm of the noise, and the constant's, where that is given."""
+    changed = theta.copy()
+    changed[-1] += more
+    if constant is not None:
+        changed[0] = constant
+    return changed
 
 
 class _Lessons:
@@ -270,7 +280,7 @@ class _Lessons:
 
     def _fitted(self, kernel: Kernel, start: Array, share: float) -> Array:
         lessons = [(products, scores - share * average) for products, scores, average in self._tasks(kernel)]
-        return kernel.fit(lessons, start, precision=0.5, iterations=30, held=[0])  # the constant
+        return kernel.fit(lessons, start, precision=0.5, iterations=30)
 
     def _share(self) -> float:
         tasks = self._tasks(TRANSFER)
