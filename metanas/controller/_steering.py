@@ -1,9 +1,10 @@
 """Random rows that are likely to meet constraints on measures, where few rows of a space do.
 
-Parameters, FLOPs and memory are sums over layers, and nearly a product of what each decision does to them. So their
-logarithms are regressed on the one-hot row (ridge regression), and of many random rows those are kept that are
-predicted to meet the constraints: they follow the same distribution as rows drawn and refused one by one, at the price
-of few measurements. Each round measures rows where the last one believes them good, so that the model is right there.
+Parameters, FLOPs and memory are sums over layers of products of what a few decisions do to them. So they, or their logarithms,
+are regressed on the one-hot row (kernel ridge regression, with as many decisions together as predict rows best that
+were left out), and of many random rows those are kept that are predicted to meet the constraints: they follow the same
+distribution as rows drawn and refused one by one, at the price of few measurements. Each round measures rows where the last
+one believes them good, so that the model is right there.
 """
 
 from __future__ import annotations
@@ -34,8 +35,13 @@ _DESCENTS = 24
 _SEEDS = 24
 """Rows that are enough to be mutated."""
 _CHILDREN = 2_000
-_RIDGE = 0.1
-_FACTORS = np.concatenate([[0.0], np.geomspace(0.02, 8, 24)])
+_OFFERED = 8
+"""Times as many mutations as are taken, those that are predicted to come nearest."""
+_DEGREES = (1, 2, 3)
+"""Decisions whose joint effects a regression may tell."""
+_RIDGES = (1e-1, 1e-3, 1e-5)
+_CHUNK = 2_000
+_FACTORS = np.concatenate([[0.0], np.geomspace(2e-4, 8, 32)])
 """Logarithms of the factors by which a measure may be off."""
 
 
@@ -49,8 +55,8 @@ class Steering:
     """Share of rows drawn without steering that met the constraints, of those measured."""
     share: float
     """The same of the last round that was steered; ``plain_share`` when none was needed."""
-    _weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    """By measure: the effect of each column of the encoding on its logarithm, then a constant."""
+    _models: Mapping[str, _Regression] = field(default_factory=dict, repr=False)
+    """By measure: what the encoding says of its logarithm."""
     _seeds: Rows | None = field(default=None, repr=False)
     """Rows known to meet the constraints, whose mutations are drawn; None while predictions are trusted."""
 
@@ -67,29 +73,31 @@ class Steering:
         for _ in range(_ROUNDS):
             if best.share >= _ENOUGH:
                 break
-            steering = replace(best, _weights=lesson.fitted())
+            steering = replace(best, _models=lesson.fitted())
             share = lesson.add(steering.sample(_ROUND, rng))
             best = max(best, replace(steering, share=share), key=lambda s: s.share)
         if best.share < _POOR:
-            best = replace(best, _weights=lesson.fitted())
+            best = replace(best, _models=lesson.fitted())
             for _ in range(_DESCENTS):
                 if lesson.good.sum() >= _SEEDS:
                     break
                 lesson.add(best._descended(lesson, rng))
-                best = replace(best, _weights=lesson.fitted())
+                best = replace(best, _models=lesson.fitted())
             if lesson.good.any():
                 steering = replace(best, _seeds=lesson.rows[lesson.good])
                 share = lesson.add(steering.sample(_ROUND, rng))
                 best = max(best, replace(steering, share=share, _seeds=lesson.rows[lesson.good]), key=lambda s: s.share)
-        return replace(best, _weights=lesson.fitted()) if best._weights else best
+        return replace(best, _models=lesson.fitted()) if best._models else best
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """``n`` random rows ``(n, n_decisions)`` that meet the constraints on decisions and are likely to meet the others."""
-        if not self._weights:
+        if not self._models:
             return self.space.sample(n, rng)
-        if self._seeds is not None:
-            return self._mutations(self._seeds, n, rng)
         rules, encode = _rules(self.space), OneHot(self.space)
+        if self._seeds is not None:
+            rows = self._mutations(self._seeds, _OFFERED * n, rng)
+            order = np.argsort(_off(self.space, rules, rows, self._predicted(encode(rows))), kind="stable")
+            return rng.permutation(rows[order[:n]])
         kept: list[Rows] = []
         near: list[Rows] = []
         for _ in range(_POOLS):
@@ -109,7 +117,7 @@ class Steering:
         """Which rows ``(n, n_decisions)`` are predicted to meet the constraints on measures, ``(n,)``; all of them where
         most rows do.
         """
-        if not self._weights:
+        if not self._models:
             return np.ones(len(rows), dtype=bool)
         return _meet(self.space, _rules(self.space), rows, self._predicted(OneHot(self.space)(rows)))
 
@@ -135,7 +143,55 @@ class Steering:
         return rows[np.argsort(_off(self.space, lesson.rules, rows, predicted), kind="stable")[:_ROUND]]
 
     def _predicted(self, encoded: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
-        return {name: np.exp(encoded @ w[:-1] + w[-1]) for name, w in self._weights.items()}
+        return {name: model(encoded) for name, model in self._models.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Regression:
+    """Kernel ridge regression on encoded rows ``x (n, c)`` with ``k(x, y) = (1 + x . y / d)^degree``, d decisions.
+
+    Its leave-one-out residuals are ``alpha_i / C_ii`` with ``C = (K + ridge)^-1`` and ``alpha = C y``.
+    """
+
+    rows: npt.NDArray[np.float32]
+    """Encoded rows that it was fitted on, ``(n, c)``."""
+    degree: int
+    scale: float
+    """1 / d."""
+    logarithm: bool
+    """Whether it is the values' logarithms that were regressed."""
+    mean: float
+    spread: float
+    alpha: npt.NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, rows: npt.NDArray[np.float32], values: npt.NDArray[np.float64], decisions: int) -> _Regression:
+        """To values ``(n,)`` above 0, with what predicts rows best that are left out."""
+        scale = 1 / max(decisions, 1)
+        base = 1 + scale * rows.astype(np.float64) @ rows.T.astype(np.float64)
+        best, found = np.inf, None
+        targets = [(logarithm, np.log(values) if logarithm else values) for logarithm in (True, False)]
+        for degree in _DEGREES:
+            eigenvalues, vectors = np.linalg.eigh(base**degree)
+            for ridge in _RIDGES:
+                inverse = 1 / (np.maximum(eigenvalues, 0) + ridge)
+                weights = np.einsum("ij,j,ij->i", vectors, inverse, vectors)
+                for logarithm, target in targets:
+                    mean, spread = float(target.mean()), float(target.std()) or 1.0
+                    alpha = vectors @ (inverse * (vectors.T @ ((target - mean) / spread)))
+                    residuals = np.abs(spread * alpha / weights) / (1.0 if logarithm else values)
+                    # The median, as the rows that matter are those near the constraints, which most are.
+                    if (loss := float(np.median(residuals))) < best:
+                        best, found = loss, cls(rows, degree, scale, logarithm, mean, spread, alpha)
+        assert found is not None
+        return found
+
+    def __call__(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Values of encoded rows ``(m, c)``, ``(m,)``."""
+        parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        kernels = ((1 + self.scale * (part @ self.rows.T).astype(np.float64)) ** self.degree for part in parts)
+        found = self.mean + self.spread * np.concatenate([kernel @ self.alpha for kernel in kernels])
+        return np.exp(found) if self.logarithm else np.maximum(found, 1.0)
 
 
 class _Lesson:
@@ -167,15 +223,17 @@ class _Lesson:
         self._known += known
         return float((off == 0).mean())
 
-    def fitted(self) -> dict[str, npt.NDArray[np.float64]]:
-        """By measure, the weights of the encoding's columns and a constant."""
+    def fitted(self) -> dict[str, _Regression]:
+        """What was learned of each measure."""
         built = np.array([measures is not None for measures in self._known], dtype=bool)
         if not built.any():
             return {}
-        encoded = np.column_stack([OneHot(self.space)(self.rows[built]).astype(float), np.ones(built.sum())])
-        gram = encoded.T @ encoded + np.diag([*[_RIDGE] * (encoded.shape[1] - 1), 1e-9])
-        columns = self._columns(self._known)
-        return {name: np.linalg.solve(gram, encoded.T @ np.log(np.maximum(m, 1))) for name, m in columns.items()}
+        encoded = OneHot(self.space)(self.rows[built])
+        d = len(self.space.decisions)
+        return {
+            name: _Regression.fit(encoded, np.maximum(column, 1.0), d)
+            for name, column in self._columns(self._known).items()
+        }
 
     def _columns(self, known: Sequence[Mapping[str, float] | None]) -> dict[str, npt.NDArray[np.float64]]:
         names = sorted({name for rule in self.rules for name in rule.measures})

@@ -67,6 +67,19 @@ def test_a_fifth_or_more_of_steered_rows_meet_rare_constraints(name: str, measur
     assert len({row.tobytes() for row in rows}) > 30
 
 
+@pytest.mark.parametrize(("name", "measure"), [("convnet", "params"), ("convnet", "flops"), ("resnet", "params")])
+def test_and_of_those_in_a_narrow_band(name: str, measure: str) -> None:
+    """A few per cent wide: how decisions act together matters there."""
+    space = load_space(name)
+    known = [measure_of(space)(row) for row in space.sample(300, np.random.default_rng(7))]
+    low = np.quantile([values[measure] for values in known if values], 0.25)
+    _, text = find_space(name)
+    space = parse_space_text(f'{text}\nconstraints: ["{measure} >= {low:.0f} and {measure} <= {1.02 * low:.0f}"]\n')
+    steering = Steering.learn(space, measure_of(space), np.random.default_rng(0))
+    assert steering.plain_share < 0.05
+    assert accepted(space, steering.sample(60, np.random.default_rng(1))) >= 0.2
+
+
 def test_the_distribution_is_that_of_plain_rows_that_meet_the_constraints() -> None:
     space = bounded("vit", "params", 0.2)
     measure = measure_of(space)
