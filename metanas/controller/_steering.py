@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,7 @@ _DEGREES = (1, 2, 3)
 """Decisions whose joint effects a regression may tell."""
 _RIDGES = (1e-1, 1e-3, 1e-5)
 _CHUNK = 2_000
+"""Rows predicted at once: more need more memory."""
 _FACTORS = np.concatenate([[0.0], np.geomspace(2e-4, 8, 32)])
 """Logarithms of the factors by which a measure may be off."""
 
@@ -56,7 +58,7 @@ class Steering:
     share: float
     """The same of the last round that was steered; ``plain_share`` when none was needed."""
     _models: Mapping[str, _Regression] = field(default_factory=dict, repr=False)
-    """By measure: what the encoding says of its logarithm."""
+    """By measure: what the encoding says of it."""
     _seeds: Rows | None = field(default=None, repr=False)
     """Rows known to meet the constraints, whose mutations are drawn; None while predictions are trusted."""
 
@@ -165,25 +167,28 @@ class _Regression:
     alpha: npt.NDArray[np.float64]
 
     @classmethod
-    def fit(cls, rows: npt.NDArray[np.float32], values: npt.NDArray[np.float64], decisions: int) -> _Regression:
-        """To values ``(n,)`` above 0, with what predicts rows best that are left out."""
+    def fit(
+        cls, rows: npt.NDArray[np.float32], measures: Mapping[str, npt.NDArray[np.float64]], decisions: int
+    ) -> dict[str, _Regression]:
+        """To each measure, with values ``(n,)`` above 0, with what predicts rows best that are left out."""
         scale = 1 / max(decisions, 1)
         base = 1 + scale * rows.astype(np.float64) @ rows.T.astype(np.float64)
-        best, found = np.inf, None
-        targets = [(logarithm, np.log(values) if logarithm else values) for logarithm in (True, False)]
+        best = dict.fromkeys(measures, np.inf)
+        found: dict[str, _Regression] = {}
         for degree in _DEGREES:
+            # The costly part, which is the same for all measures.
             eigenvalues, vectors = np.linalg.eigh(base**degree)
             for ridge in _RIDGES:
                 inverse = 1 / (np.maximum(eigenvalues, 0) + ridge)
                 weights = np.einsum("ij,j,ij->i", vectors, inverse, vectors)
-                for logarithm, target in targets:
+                for (name, values), logarithm in product(measures.items(), (True, False)):
+                    target = np.log(values) if logarithm else values
                     mean, spread = float(target.mean()), float(target.std()) or 1.0
                     alpha = vectors @ (inverse * (vectors.T @ ((target - mean) / spread)))
                     residuals = np.abs(spread * alpha / weights) / (1.0 if logarithm else values)
                     # The median, as the rows that matter are those near the constraints, which most are.
-                    if (loss := float(np.median(residuals))) < best:
-                        best, found = loss, cls(rows, degree, scale, logarithm, mean, spread, alpha)
-        assert found is not None
+                    if (loss := float(np.median(residuals))) < best[name]:
+                        best[name], found[name] = loss, cls(rows, degree, scale, logarithm, mean, spread, alpha)
         return found
 
     def __call__(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -228,12 +233,8 @@ class _Lesson:
         built = np.array([measures is not None for measures in self._known], dtype=bool)
         if not built.any():
             return {}
-        encoded = OneHot(self.space)(self.rows[built])
-        d = len(self.space.decisions)
-        return {
-            name: _Regression.fit(encoded, np.maximum(column, 1.0), d)
-            for name, column in self._columns(self._known).items()
-        }
+        measures = {name: np.maximum(column, 1.0) for name, column in self._columns(self._known).items()}
+        return _Regression.fit(OneHot(self.space)(self.rows[built]), measures, len(self.space.decisions))
 
     def _columns(self, known: Sequence[Mapping[str, float] | None]) -> dict[str, npt.NDArray[np.float64]]:
         names = sorted({name for rule in self.rules for name in rule.measures})
