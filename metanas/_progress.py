@@ -99,6 +99,18 @@ class _Progress(Listener):
             if running else "Stopping."
         )  # fmt: skip
 
+    def proxies_started(self, networks: int) -> None:
+        self.say(f"Scoring {networks} random networks by zero-cost proxies.")
+
+    def proxies_ended(self, networks: int) -> None:
+        # The pace of trials is counted from here.
+        elapsed = _now() - self.start
+        self.start += elapsed
+        self.budget = None if self.budget is None else self.budget - elapsed
+
+    def proxies_left(self, message: str) -> None:
+        self.say(f"No proxies: {message}. The search goes on without.")
+
     def supernet_started(self, epochs: int) -> None:
         self.say(f"Training all networks as one, by shared weights, for {epochs} epochs.")
 
@@ -197,6 +209,23 @@ class LiveProgress(_Progress):
             self.say(f"trial {record.number}: {values_text(record, self.objectives)} ({record.message})")
         self._refresh()
 
+    def proxies_started(self, networks: int) -> None:
+        super().proxies_started(networks)
+        self.task = self._swap("scoring networks", networks, note="networks")
+        self._refresh()
+
+    def proxies_reported(self, done: int) -> None:
+        self.bar.update(self.task, completed=done)
+        self._refresh()
+
+    def proxies_ended(self, networks: int) -> None:
+        super().proxies_ended(networks)
+        self._search_again()
+
+    def proxies_left(self, message: str) -> None:
+        super().proxies_left(message)
+        self._search_again()
+
     def supernet_started(self, epochs: int) -> None:
         super().supernet_started(epochs)
         self.task = self._swap("training the supernet", epochs)
@@ -208,9 +237,7 @@ class LiveProgress(_Progress):
 
     def supernet_ended(self, result: Result) -> None:
         super().supernet_ended(result)
-        self.task = self._swap("search", self.total)
-        self.bar.update(self.task, completed=self.done, note="")
-        self._refresh()
+        self._search_again()
 
     def final_started(self, record: TrialRecord, epochs: int) -> None:
         self.running.clear()
@@ -229,9 +256,14 @@ class LiveProgress(_Progress):
         if self.live.is_started:
             self.live.stop()
 
-    def _swap(self, text: str, total: int | None) -> Any:
+    def _search_again(self) -> None:
+        self.task = self._swap("search", self.total, note="")
+        self.bar.update(self.task, completed=self.done)
+        self._refresh()
+
+    def _swap(self, text: str, total: int | None, note: str = "epochs") -> Any:
         self.bar.remove_task(self.task)
-        return self.bar.add_task(text, total=total, note="epochs")
+        return self.bar.add_task(text, total=total, note=note)
 
     def _refresh(self) -> None:
         if self.bar.tasks and self.bar.tasks[0].description == "search":

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from scipy.stats import kendalltau, spearmanr
 
@@ -25,6 +26,7 @@ def main() -> None:
     options.add_argument("--count", type=int, default=100)
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--out", type=Path, help="JSON file that keeps what was computed, for search.py")
     given = options.parse_args()
     table = load_benchmark("nasbench201", given.table)
     rng = generator(given.seed, "networks")
@@ -43,7 +45,10 @@ def main() -> None:
     scores = proxy_scores(
         architectures, load_dataset(given.data, base=Path()), list(PROXIES), seed=given.seed, batch_size=given.batch
     )
-    found = list(track(scores, "scoring", total=len(architectures)))
+    found = list(track(scores, "scoring", total=len(architectures), console=Console(stderr=True)))
+    if given.out:
+        rows = [[int(value) for value in architecture.row] for architecture in architectures]
+        given.out.write_text(json.dumps({"table": given.table, "rows": rows, "proxies": found}))
     accuracy = -np.array(losses)
     for name in PROXIES:
         values = np.array([np.nan if each[name] is None else each[name] for each in found], dtype=float)

@@ -1,7 +1,7 @@
 """How well supernets rank: Kendall's tau between losses with shared weights and those of networks trained from scratch.
 
-Random different networks of experiments/supernet_digits/space.yaml (NAS-Bench-201's cell) on scikit-learn's digits, each
-trained by metanas' own loop; then for each method and seed a supernet on the same split.
+Random different networks of experiments/supernet_digits/space.yaml (NAS-Bench-201's cell) on scikit-learn's digits, or on
+images of a file, each trained by metanas' own loop; then for each method and seed a supernet on the same split.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def drawn(space: SearchSpace, count: int) -> list[Architecture]:
 def main() -> None:
     """Print JSON: the spread of the networks, then a line for each supernet, then means."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--data", default="digits", help="a built-in set, an .npz file or a folder of images")
     options.add_argument("--networks", type=int, default=60)
     options.add_argument("--epochs", type=int, default=6, help="of a network from scratch")
     options.add_argument("--supernet-epochs", type=int, default=30)
@@ -50,7 +52,7 @@ def main() -> None:
     options.add_argument("--methods", nargs="+", default=["spos"], choices=list(METHODS))
     given = options.parse_args()
     torch.set_num_threads(1)
-    space, dataset = load_space(SPACE), load_dataset("digits", base=Path())
+    space, dataset = load_space(SPACE), load_dataset(given.data, base=Path())
     splits = split(dataset, seed=0)
     preparation = fit_preparation(dataset, splits.train)
     data = to_device(dataset, splits, preparation, "cpu")
@@ -64,6 +66,7 @@ def main() -> None:
         )  # fmt: skip
         truth.append(outcome.metrics["loss"])
         accuracies.append(outcome.metrics["accuracy"])
+        print(f"{number + 1} of {len(networks)} networks trained", end="\r", file=sys.stderr, flush=True)
     print(json.dumps({"networks": len(networks), "accuracy": [min(accuracies), max(accuracies)]}), flush=True)
     for name in given.methods:
         taus = []

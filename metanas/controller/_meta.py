@@ -32,6 +32,8 @@ _DRAWS = 4_000
 """Draws of the evaluated networks' true scores, to tell how sure the best of them is."""
 _BOUNDS = 10
 """Proposals by the upper bound, where sources predict each other: it was quicker than the expected gain, and later slower."""
+_FEWEST_PROXIES = 20
+"""Networks by whose proxies others can be told."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
 
@@ -53,6 +55,9 @@ class Meta(Strategy):
     """Proposals at random, without sources that predict each other."""
     repeats: int = 3
     """Most trainings of one network, where a second one may differ from the first; 1 for never again."""
+    proxies: int = 0
+    """Random networks that are scored by zero-cost proxies before a search, where no sources predict each other: the proxies
+    are sources then. It is the search that has them scored and hands over a ``model``."""
     sources: tuple[TaskData, ...] = field(default=(), repr=False)
     """Results on other data sets."""
     facts: Mapping[str, float] = field(default_factory=dict)
@@ -68,6 +73,11 @@ class Meta(Strategy):
         if self.start < 1 or self.repeats < 1:
             raise MetanasError(
                 "meta needs start >= 1 and repeats >= 1", found=f"start {self.start}, repeats {self.repeats}",
+                where="search.strategy",
+            )  # fmt: skip
+        if self.proxies and self.proxies < _FEWEST_PROXIES:
+            raise MetanasError(
+                f"meta needs the proxies of {_FEWEST_PROXIES} networks or more, or of none", found=f"proxies {self.proxies}",
                 where="search.strategy",
             )  # fmt: skip
 

@@ -122,7 +122,8 @@ def relevance_of(features: Array, scores: Array, seed: int) -> Array:
         # Encodings come with about this spread, half of it in each.
         return np.full(d, 0.5, dtype=np.float32)
     forest = ExtraTreesRegressor(_TREES, min_samples_leaf=_LEAF, max_features=_SHARE, random_state=seed, n_jobs=1)
-    worth = forest.fit(features, scores).feature_importances_ ** _POWER
+    # Where features tell all there is to tell, rounding may make an importance a trifle less than nothing.
+    worth = np.maximum(forest.fit(features, scores).feature_importances_, 0.0) ** _POWER
     if not worth.sum() > 0:
         return np.full(d, 0.5, dtype=np.float32)
     variance = features.var(axis=0, dtype=np.float64)

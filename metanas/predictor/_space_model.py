@@ -56,6 +56,9 @@ under a constant as wide found worse networks."""
 _CLOSE = 7.0
 """Factor of the unexplained variance in a search of single trainings. Networks that a search chooses are so close to each other
 that luck decides more among them than among the random ones that scales are learned from. 3 is worse, 20 about as good."""
+_PROXIES_SHARE = 0.2
+"""Factor of the proxies' average in the prior mean: on NAS-Bench-201 0.15 was best with single trainings, 0.3 with means, and 0 and
+0.6 were worse."""
 _ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
 """By name and text of the space: learning one costs seconds."""
 _MOST_ENCODERS = 8
@@ -129,15 +132,30 @@ class SpaceModel:
         """Learn the scales from sources, each left out in turn."""
         if not sources:
             return cls(encoder=encoder)
+        model = cls._knowing(encoder, sources)
+        return _Lessons(model).learned() if len(sources) > 1 else model
+
+    @classmethod
+    def of_proxies(cls, encoder: NetworkEncoder, proxies: Sequence[TaskData]) -> SpaceModel:
+        """Of proxies of a task's networks, each as a source, before any result of the task.
+
+        That proxies predict each other does not tell how well they predict the task, so no scales are learned from them.
+        """
+        return replace(
+            cls._knowing(encoder, [Source.fit(task, encoder(task.rows)) for task in proxies]), share=_PROXIES_SHARE
+        )
+
+    @classmethod
+    def _knowing(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:
+        """With sources, of which one or more are given, and nothing learned."""
         reference = encoder(encoder.space.sample(_REFERENCE, generator(0, "reference"), prior=False))
         raw = np.array([source(reference) for source in sources], dtype=np.float64)
         centres = np.stack([raw.mean(axis=1), np.maximum(raw.std(axis=1), 1e-6)])
         single = max(source.repeats for source in sources) == 1
-        model = cls(
+        return cls(
             encoder=encoder, sources=tuple(sources), centres=centres, correlation=np.atleast_2d(np.corrcoef(raw)),
             repeatable=_SINGLE if single else _MEAN,
         )  # fmt: skip
-        return _Lessons(model).learned() if len(sources) > 1 else model
 
     @property
     def noisy(self) -> bool:

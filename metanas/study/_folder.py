@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "supernet"
 
     @property
+    def proxies(self) -> Path:
+        """Zero-cost proxies of random networks, where the strategy begins with them."""
+        return self.path / "proxies.json"
+
+    @property
     def best(self) -> Path:
         """The network that was found."""
         return self.path / "best"

@@ -35,6 +35,18 @@ class Listener:
     def draining(self, running: int) -> None:
         """The search was asked to stop, and waits for what runs."""
 
+    def proxies_started(self, networks: int) -> None:
+        """So many random networks are being scored without training, before the first trial."""
+
+    def proxies_reported(self, done: int) -> None:
+        """So many of them are scored."""
+
+    def proxies_ended(self, networks: int) -> None:
+        """So many are, and are what the search begins with."""
+
+    def proxies_left(self, message: str) -> None:
+        """They cannot be told, so the search does without."""
+
     def supernet_started(self, epochs: int) -> None:
         """All networks are being trained as one, before the first trial."""
 

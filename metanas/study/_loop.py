@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from metanas.controller import SupernetRanking
+from metanas.controller import Meta, SupernetRanking
 from metanas.errors import StudyError
 from metanas.study._final import train_final
 from metanas.study._folder import RunFolder
@@ -15,6 +15,7 @@ from metanas.study._jobs import Jobs
 from metanas.study._limits import Ending, Limits, Tally, seconds_spent
 from metanas.study._listener import Listener, Log
 from metanas.study._proposer import Proposer
+from metanas.study._proxies import Score, with_proxies
 from metanas.study._recovery import Recovery
 from metanas.study._run_file import RunFile
 from metanas.study._stopping import make_stopping
@@ -25,6 +26,8 @@ from metanas.worker import Ended, Engine, Event, Reported, Spooled, Started, dro
 
 _POLL = 0.5
 """Seconds that the loop waits for events before it looks at its clock."""
+_PROXIES_SHARE = 0.25
+"""Part of a search's time that proxies may take."""
 _FAILURES = 5
 """So many first evaluations that all fail with an error end the search: the next ones would, too."""
 
@@ -43,6 +46,7 @@ class Search:
         *,
         listener: Listener,
         guard: Callable[[], None] = lambda: None,
+        score: Score | None = None,
     ) -> None:
         self.run_file = run
         self.folder = folder
@@ -53,6 +57,8 @@ class Search:
         self.listener = listener
         self.guard = guard
         """Raises when the study is another's now."""
+        self.score = score
+        """Zero-cost proxies of networks, where there are data."""
         self.log = Log(folder.log, engine.time)
         self.directions = [direction for _, direction in trials.objectives]
         self.stopping = make_stopping(run.stop, run.stop_options, trials, rungs=run.rungs, directions=self.directions)
@@ -105,7 +111,7 @@ class Search:
         if any(constraint.measures for constraint in self.gate.space.constraints):
             steering = self.gate.steering
             self.listener.constrained(steering.plain_share, steering.share)
-        if not self._train_supernet():
+        if not self._score_networks() or not self._train_supernet():
             return Ending.INTERRUPTED
         self.log.write("session_began", known=self.tally.evaluated, workers=self.engine.capacity)
         self._take_over()
@@ -134,6 +140,18 @@ class Search:
         self.log.write("session_ended", reason=ending, evaluations=self.tally.evaluated)
         self.recovery.clear()
         return ending
+
+    def _score_networks(self) -> bool:
+        """Where the strategy begins with proxies, have them computed. False when the search was stopped meanwhile."""
+        strategy, time = self.proposer.strategy, self.run_file.time
+        if not isinstance(strategy, Meta) or self.score is None:
+            return True
+        told = with_proxies(
+            strategy, self.score, folder=self.folder, gate=self.gate, seed=self.run_file.seed, listener=self.listener,
+            log=self.log, stopped=lambda: self._stop, seconds=None if time is None else _PROXIES_SHARE * time,
+        )  # fmt: skip
+        self.proposer.strategy = told or strategy
+        return told is not None
 
     def _train_supernet(self) -> bool:
         """Where the strategy ranks by a supernet, have it trained. False when the search was stopped meanwhile."""

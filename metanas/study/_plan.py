@@ -19,7 +19,7 @@ from metanas.space import SearchSpace, did_you_mean, load_space
 from metanas.study._gate import Gate
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
-from metanas.study._strategies import STRATEGIES, make_sampler, takes_model
+from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,8 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         )  # fmt: skip
     if isinstance(run.evaluator, dict) and "table" in run.evaluator:
         return _plan_table(run, space, model)
+    if space.tabular and (problem := proxies_problem(run.strategy_options, run.file)):
+        raise problem
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:
         raise MetanasError(
@@ -162,6 +164,8 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
         raise MetanasError(
             f"a search over a table takes {breach}", where=run.file, remedy="leave it out of the run file"
         )
+    if problem := proxies_problem(run.strategy_options, run.file):
+        raise problem
     named = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
     way = next((way for way in ("maximize", "minimize") if way in spec), "")
     if not way and run.objectives:

@@ -19,7 +19,7 @@ from metanas.controller import Observation, Strategy
 from metanas.errors import ConstraintError, MetanasError
 from metanas.space import Rows, SearchSpace
 from metanas.study._gate import Gate
-from metanas.study._strategies import make_strategy, strategy_problem
+from metanas.study._strategies import make_strategy, proxies_problem, strategy_problem
 from metanas.study._suggest import distribution_of, suggest_row
 
 Row = npt.NDArray[np.int64]
@@ -204,6 +204,6 @@ def _strategy(strategy: str | Strategy, options: Mapping[str, Any]) -> Strategy:
         raise MetanasError(
             "MetaSampler takes a strategy of metanas", found=repr(strategy), remedy="use Optuna's sampler itself"
         )
-    if problem := strategy_problem(strategy, options):
+    if problem := strategy_problem(strategy, options) or proxies_problem(options):
         raise problem
     return make_strategy(strategy, options)

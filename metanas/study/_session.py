@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml
 from optuna.storages import BaseStorage
 
 from metanas.errors import StudyError
+from metanas.evaluator import PROXIES, proxy_scores
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._create import resolved, study_name
 from metanas.study._folder import RunFolder, write_atomically
@@ -22,6 +24,7 @@ from metanas.study._listener import Listener
 from metanas.study._loop import Search
 from metanas.study._plan import Plan, plan
 from metanas.study._proposer import make_proposer
+from metanas.study._proxies import Score
 from metanas.study._run_file import RunFile
 from metanas.study._run_reader import read_run_file
 from metanas.study._storage import disk_errors, open_storage
@@ -96,7 +99,7 @@ def run_session(
             try:
                 search = Search(
                     run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
-                    guard=lease.check,
+                    guard=lease.check, score=_score(planned, allow_python),
                 )  # fmt: skip
                 if listener is not None and takes_model(run.strategy):
                     listener.informed([] if planned.model is None else [s.name for s in planned.model.sources])
@@ -114,6 +117,15 @@ def _knowledge(planned: Plan) -> dict[str, Any]:
     if not takes_model(planned.run.strategy):
         return {}
     return {"model": planned.model, "facts": planned.data_info["facts"], "single": planned.gate.table is None}
+
+
+def _score(planned: Plan, allow_python: bool) -> Score | None:
+    """What tells proxies of networks on a run's data; None where results are looked up."""
+    if planned.dataset is None or planned.space.tabular:
+        return None
+    return partial(
+        proxy_scores, dataset=planned.dataset, names=tuple(PROXIES), seed=planned.run.seed, allow_python=allow_python
+    )
 
 
 def _outcome(search: Search, *, trains: bool) -> Outcome:

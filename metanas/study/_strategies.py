@@ -101,7 +101,17 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
         make_strategy(name, options)
     except MetanasError as error:
         return error
-    return None
+    return proxies_problem(options) if bench else None
+
+
+def proxies_problem(options: Mapping[str, Any], where: str = "") -> MetanasError | None:
+    """What is wrong with a strategy's settings where no network is built."""
+    if not options.get("proxies"):
+        return None
+    return MetanasError(
+        "proxies are of networks that are built", found=f"proxies: {options['proxies']}, and results that are looked up",
+        where=where, remedy="leave 'proxies' out",
+    )  # fmt: skip
 
 
 def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
