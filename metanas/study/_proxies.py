@@ -63,11 +63,11 @@ def with_proxies(
                 if stopped() or time.monotonic() > end:
                     break
                 if len(values) % _SAVED == 0:
-                    _save(folder, rows, values)
+                    _save(folder, strategy.proxies, rows, values)
         # An op of the user's may fail in any way, and the search can do without.
         except Exception as error:
             return _left(strategy, str(error) or type(error).__name__, listener, log)
-        _save(folder, rows, values)
+        _save(folder, strategy.proxies, rows, values)
         if stopped():
             return None
         if len(values) < min(_FEWEST, len(rows)):
@@ -107,17 +107,18 @@ def _tasks(space: SearchSpace, rows: list[list[int]], values: list[list[float | 
     return [task for task in tasks if task.says_something]
 
 
-def _save(folder: RunFolder, rows: list[list[int]], values: list[list[float | None]]) -> None:
-    write_atomically(folder.proxies, json.dumps({"names": list(PROXIES), "rows": rows, "values": values}))
+def _save(folder: RunFolder, asked: int, rows: list[list[int]], values: list[list[float | None]]) -> None:
+    data = {"asked": asked, "names": list(PROXIES), "rows": rows, "values": values}
+    write_atomically(folder.proxies, json.dumps(data))
 
 
-def _kept(folder: RunFolder, count: int) -> tuple[list[list[int]], list[list[float | None]]] | None:
-    """Rows and values of the run folder; None where there are none, or of other proxies or another number of networks."""
+def _kept(folder: RunFolder, asked: int) -> tuple[list[list[int]], list[list[float | None]]] | None:
+    """Rows and values of the run folder; None where there are none, or of other proxies, or where another number was asked for."""
     try:
         data = json.loads(folder.proxies.read_text(encoding="utf-8"))
         rows = [[int(value) for value in row] for row in data["rows"]]
         values = [[None if value is None else float(value) for value in line] for line in data["values"]]
-        same = data["names"] == list(PROXIES) and len(values) <= len(rows) <= count
+        same = data["asked"] == asked and data["names"] == list(PROXIES) and len(values) <= len(rows)
         return (rows, values) if same and all(len(line) == len(PROXIES) for line in values) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -111,6 +111,8 @@ def test_a_search_that_was_stopped_scores_the_rest_and_proposes_the_same(tmp_pat
     assert third.scored == []
     run_session(whole, sets=["search.trials=4"])
     assert decisions(stopped) == decisions(whole)
+    run_session(whole, sets=["search.trials=5", "search.strategy={meta: {proxies: 25}}"], listener=(more := Heard()))
+    assert more.ended == [25]
 
 
 def test_networks_that_cannot_be_scored_stop_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
