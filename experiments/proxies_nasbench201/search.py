@@ -20,7 +20,7 @@ from metanas.bench._target import Judge, Target
 from metanas.controller import Meta, Observation
 from metanas.evaluator import PROXIES
 from metanas.predictor import SpaceModel, encoder_of
-from metanas.tables import ResultTable, TaskData, load_benchmark
+from metanas.tables import ResultTable, load_benchmark
 
 AT = (10, 20, 50)
 
@@ -32,12 +32,8 @@ def model_of(kept: dict[str, Any], table: ResultTable, count: int, seed: int) ->
         return SpaceModel.untrained(table.space, encoder)
     chosen = generator(seed, "known").permutation(len(kept["rows"]))[:count]
     rows = np.array(kept["rows"], dtype=np.int64)[chosen]
-    tasks = []
-    for name in PROXIES:
-        values = [kept["proxies"][place][name] for place in chosen]
-        losses = np.array([[np.nan if value is None else -value] for value in values])
-        tasks.append(TaskData(name=f"proxy/{name}", space=table.space, rows=rows, losses=losses))
-    return SpaceModel.of_proxies(encoder, tasks)
+    proxies = {name: np.array([kept["proxies"][place][name] for place in chosen], dtype=float) for name in PROXIES}
+    return SpaceModel.of_proxies(encoder, rows, proxies)
 
 
 def searched(table: ResultTable, model: SpaceModel, seed: int, *, single: bool) -> list[float]:

@@ -16,7 +16,7 @@ from metanas.controller._hamming import HammingGP
 from metanas.controller._layout import Layout
 from metanas.controller._learner import Learner
 from metanas.controller._local import LocalSearch
-from metanas.controller._meta import Meta
+from metanas.controller._meta import FEWEST_PROXIES, Meta
 from metanas.controller._models import BoostedTrees, Forest, GaussianProcess
 from metanas.controller._policy import Policy
 from metanas.controller._random import RandomSearch
@@ -38,6 +38,7 @@ from metanas.controller._transfer import SourceProcess, SourceRank, SourceRidge
 
 __all__ = [
     "ENUMERABLE",
+    "FEWEST_PROXIES",
     "Accept",
     "Archive",
     "Ascent",

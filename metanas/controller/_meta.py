@@ -32,7 +32,7 @@ _DRAWS = 4_000
 """Draws of the evaluated networks' true scores, to tell how sure the best of them is."""
 _BOUNDS = 10
 """Proposals by the upper bound, where sources predict each other: it was quicker than the expected gain, and later slower."""
-_FEWEST_PROXIES = 20
+FEWEST_PROXIES = 20
 """Networks by whose proxies others can be told."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
@@ -75,9 +75,9 @@ class Meta(Strategy):
                 "meta needs start >= 1 and repeats >= 1", found=f"start {self.start}, repeats {self.repeats}",
                 where="search.strategy",
             )  # fmt: skip
-        if self.proxies and self.proxies < _FEWEST_PROXIES:
+        if self.proxies and self.proxies < FEWEST_PROXIES:
             raise MetanasError(
-                f"meta needs the proxies of {_FEWEST_PROXIES} networks or more, or of none", found=f"proxies {self.proxies}",
+                f"meta needs the proxies of {FEWEST_PROXIES} networks or more, or of none", found=f"proxies {self.proxies}",
                 where="search.strategy",
             )  # fmt: skip
 

@@ -136,14 +136,21 @@ class SpaceModel:
         return _Lessons(model).learned() if len(sources) > 1 else model
 
     @classmethod
-    def of_proxies(cls, encoder: NetworkEncoder, proxies: Sequence[TaskData]) -> SpaceModel:
-        """Of proxies of a task's networks, each as a source, before any result of the task.
+    def of_proxies(cls, encoder: NetworkEncoder, rows: Rows, proxies: Mapping[str, Array]) -> SpaceModel:
+        """Of proxies ``(n,)`` of a task's networks ``(n, n_decisions)``, each as a source, before any result of the task.
 
-        That proxies predict each other does not tell how well they predict the task, so no scales are learned from them.
+        More of a proxy is better, and NaN, where it has no value, is worst; one that is the same for all says nothing. That
+        proxies predict each other does not tell how well they predict the task, so no scales are learned from them.
         """
-        return replace(
-            cls._knowing(encoder, [Source.fit(task, encoder(task.rows)) for task in proxies]), share=_PROXIES_SHARE
-        )
+        tasks = [
+            TaskData(name=f"proxy/{name}", space=encoder.space, rows=rows, losses=-values[:, None])
+            for name, values in proxies.items()
+            if len(np.unique(values[np.isfinite(values)])) > 1
+        ]
+        if not tasks:
+            return cls(encoder=encoder)
+        blocks = encoder(rows)
+        return replace(cls._knowing(encoder, [Source.fit(task, blocks) for task in tasks]), share=_PROXIES_SHARE)
 
     @classmethod
     def _knowing(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:

@@ -100,10 +100,11 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             "a supernet is trained, so its search trains networks too", found="another evaluator", where=run.file,
             remedy="leave 'evaluator' out, or use another strategy",
         )  # fmt: skip
-    if isinstance(run.evaluator, dict) and "table" in run.evaluator:
-        return _plan_table(run, space, model)
-    if space.tabular and (problem := proxies_problem(run.strategy_options, run.file)):
+    looked_up = isinstance(run.evaluator, dict) and "table" in run.evaluator
+    if (looked_up or space.tabular) and (problem := proxies_problem(run.strategy_options, run.file)):
         raise problem
+    if looked_up:
+        return _plan_table(run, space, model)
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:
         raise MetanasError(
@@ -164,8 +165,6 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
         raise MetanasError(
             f"a search over a table takes {breach}", where=run.file, remedy="leave it out of the run file"
         )
-    if problem := proxies_problem(run.strategy_options, run.file):
-        raise problem
     named = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
     way = next((way for way in ("maximize", "minimize") if way in spec), "")
     if not way and run.objectives:

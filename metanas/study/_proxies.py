@@ -12,22 +12,18 @@ import numpy as np
 
 from metanas._rng import generator
 from metanas.architecture import Architecture
-from metanas.controller import Meta
+from metanas.controller import FEWEST_PROXIES, Meta
 from metanas.evaluator import PROXIES
 from metanas.predictor import SpaceModel, encoder_of
-from metanas.space import SearchSpace
 from metanas.study._folder import RunFolder, write_atomically
 from metanas.study._gate import Gate
 from metanas.study._listener import Listener, Log
-from metanas.tables import TaskData
 
 Score = Callable[[Sequence[Architecture]], Iterator[Mapping[str, float | None]]]
 """Proxies of networks, one after the other."""
 
 _DRAWN = 5
 """Times as many rows are drawn as are scored: some are the same network, or cannot be built."""
-_FEWEST = 20
-"""Networks that must be scored, should time be short."""
 _SAVED = 10
 """Networks after which the file is written again."""
 
@@ -70,12 +66,14 @@ def with_proxies(
         _save(folder, strategy.proxies, rows, values)
         if stopped():
             return None
-        if len(values) < min(_FEWEST, len(rows)):
+        if len(values) < min(FEWEST_PROXIES, len(rows)):
             return _left(strategy, f"there was time for {len(values)} networks only", listener, log)
         log.write("proxies_ended", networks=len(values))
         listener.proxies_ended(len(values))
-    tasks = _tasks(gate.space, rows[: len(values)], values)
-    return replace(strategy, model=SpaceModel.of_proxies(encoder_of(gate.space), tasks)) if tasks else strategy
+    known = np.array(values, dtype=float).reshape(len(values), len(PROXIES))  # None becomes NaN
+    proxies = dict(zip(PROXIES, known.T, strict=True))
+    scored = np.array(rows[: len(values)], dtype=np.int64)
+    return replace(strategy, model=SpaceModel.of_proxies(encoder_of(gate.space), scored, proxies))
 
 
 def _left(strategy: Meta, message: str, listener: Listener, log: Log) -> Meta:
@@ -93,18 +91,6 @@ def _drawn(gate: Gate, count: int, seed: int) -> list[list[int]]:
         if not gate.refusal(row):
             found.setdefault(gate.canonical_id(row), [int(value) for value in row])
     return list(found.values())
-
-
-def _tasks(space: SearchSpace, rows: list[list[int]], values: list[list[float | None]]) -> list[TaskData]:
-    """A task a proxy that differs between networks; more of a proxy is better, none at all is a failure."""
-    known = np.array([[np.nan if value is None else value for value in line] for line in values], dtype=float)
-    known = known.reshape(len(rows), len(PROXIES))
-    tasks = [
-        TaskData(name=f"proxy/{name}", space=space, rows=np.array(rows, dtype=np.int64), losses=-column[:, None])
-        for name, column in zip(PROXIES, known.T, strict=True)
-        if len(np.unique(column[np.isfinite(column)])) > 1
-    ]
-    return [task for task in tasks if task.says_something]
 
 
 def _save(folder: RunFolder, asked: int, rows: list[list[int]], values: list[list[float | None]]) -> None:
