@@ -117,7 +117,7 @@ class _Progress(Listener):
     def supernet_ended(self, result: Result) -> None:
         if result.status is not Status.COMPLETE:
             self.say(
-                f"No supernet: {result.message or result.status}. The search goes on by evolution. {result.remedy}"
+                f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}"
             )
             return
         ranked = int(result.metrics.get("candidates", 0))

@@ -18,7 +18,6 @@ from rich.progress import track
 from metanas._rng import generator
 from metanas.bench._target import Judge, Target
 from metanas.controller import Meta, Observation
-from metanas.evaluator import PROXIES
 from metanas.predictor import SpaceModel, encoder_of
 from metanas.tables import ResultTable, load_benchmark
 
@@ -32,7 +31,9 @@ def model_of(kept: dict[str, Any], table: ResultTable, count: int, seed: int) ->
         return SpaceModel.untrained(table.space, encoder)
     chosen = generator(seed, "known").permutation(len(kept["rows"]))[:count]
     rows = np.array(kept["rows"], dtype=np.int64)[chosen]
-    proxies = {name: np.array([kept["proxies"][place][name] for place in chosen], dtype=float) for name in PROXIES}
+    proxies = {
+        name: np.array([kept["proxies"][place][name] for place in chosen], dtype=float) for name in kept["proxies"][0]
+    }
     return SpaceModel.of_proxies(encoder, rows, proxies)
 
 

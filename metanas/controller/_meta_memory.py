@@ -19,6 +19,8 @@ _POOL = 1_000
 """Random candidates of a space that cannot be enumerated."""
 _PARENTS, _CHILDREN = 5, 16
 """Leaders whose mutations are candidates there, and mutations of each."""
+_BEST, _FEW_BEST = 100, 5
+"""Best networks of all sources that are candidates there, and of one source at least."""
 
 
 class Memory:
@@ -56,7 +58,7 @@ class Memory:
             if self._field is None:
                 self._field = self._made(model, facts, space.rows(ENUMERABLE))
             return self._field
-        rows = _pool(space, observations, accept, rng)
+        rows = _pool(space, model, observations, accept, rng)
         known = np.array([o.row for o in observations], dtype=np.int64).reshape(-1, len(space.decisions))
         self._field = self._made(model, facts, np.unique(np.concatenate([rows, known]), axis=0))
         return self._field
@@ -84,8 +86,10 @@ class Memory:
         return Field(model, facts, rows, encoded, scores)
 
 
-def _pool(space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator) -> Rows:
-    """Random rows, the same ones for all proposals of a search, and mutations of the leaders."""
+def _pool(
+    space: SearchSpace, model: SpaceModel, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
+) -> Rows:
+    """Random rows, the same ones for all proposals of a search, the sources' best, and mutations of these and of the leaders."""
     sample = accept.sample if isinstance(accept, Sampler) else space.sample
     first = "" if not observations else str(observations[0].row)
     pool: list[Any] = [sample(_POOL, generator(0, "pool", space.name, first))]
@@ -93,6 +97,9 @@ def _pool(space: SearchSpace, observations: Sequence[Observation], accept: Accep
         parents = np.repeat(np.array([leader.row], dtype=np.int64), _CHILDREN, axis=0)
         children = space.mutate(parents, rng)
         pool += [children, space.mutate(children[: _CHILDREN // 2], rng)]
+    for source in model.sources:
+        best = source.rows[np.argsort(source.losses, kind="stable")[: max(_FEW_BEST, _BEST // len(model.sources))]]
+        pool += [best, space.mutate(best, rng)]
     rows = np.unique(np.concatenate(pool), axis=0)
     return rows[space.satisfies(rows)]
 

@@ -9,10 +9,14 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from metanas.controller._evolution import Evolution
+from metanas.controller._meta import Meta
 from metanas.controller._strategy import Accept, Observation, Proposal, Strategy
 from metanas.errors import MetanasError
 from metanas.evaluator import METHODS
+from metanas.predictor import SpaceModel, encoder_of
 from metanas.space import SearchSpace, did_you_mean
+
+_THEN = ("ranking", "meta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,11 @@ class SupernetRanking(Strategy):
     """Epochs of its training."""
     candidates: int = 200
     """Networks that it ranks."""
+    then: str = "ranking"
+    """Who proposes after that: ``ranking``, its best networks in order, or ``meta``, to which its losses are a source task."""
     check: int = 8
-    """Evaluations after which its ranking is held against them; where they disagree, the search goes on by evolution."""
+    """Evaluations after which its ranking is held against them; where they disagree, the search goes on by evolution.
+    ``meta`` weighs it against every evaluation."""
     ranking: tuple[tuple[tuple[int, ...], ...], tuple[float, ...]] = ((), ())
     """Rows, best first, and their losses with shared weights; empty where there is no supernet."""
 
@@ -34,6 +41,10 @@ class SupernetRanking(Strategy):
         if self.method not in METHODS:
             raise MetanasError(
                 f"no supernet method has the name {self.method!r}", remedy=did_you_mean(self.method, METHODS)
+            )
+        if self.then not in _THEN:
+            raise MetanasError(
+                "supernet.then is ranking or meta", found=repr(self.then), remedy=did_you_mean(self.then, _THEN)
             )
         if min(self.epochs, self.candidates) < 1 or self.check < 2:
             raise MetanasError("supernet.epochs and candidates are at least 1, check at least 2")
@@ -48,6 +59,14 @@ class SupernetRanking(Strategy):
                 if accept(candidate):
                     return Proposal(candidate, "supernet")
         return Evolution().propose(space, observations, accept, rng)
+
+    def guided(self, space: SearchSpace) -> Meta:
+        """The strategy ``meta`` for trainings of single networks, to which the losses with shared weights are a source."""
+        rows, losses = self.ranking
+        if not rows:
+            return Meta(single=True)
+        values = {"supernet": -np.array(losses)}
+        return Meta(single=True, model=SpaceModel.of_proxies(encoder_of(space), np.array(rows, dtype=np.int64), values))
 
     def agreement(self, observations: Sequence[Observation]) -> float:
         """Kendall's τ between the losses with shared weights and those found; 1 before there are enough to tell."""

@@ -172,12 +172,12 @@ class Recipe:
         """The name of the augmentation in a training of ``epochs``: ``auto`` is ``none`` in a short one."""
         return "none" if self.augment == "auto" and epochs < AUGMENTED_EPOCHS else self.augment
 
-    def batch_for(self, samples: int) -> int:
-        """Samples a step when there are so many to train on."""
+    def batch_for(self, samples: int, steps: int = 16) -> int:
+        """Samples a step when there are so many to train on, where an epoch should have ``steps`` at least."""
         if self.batch_size is not None:
             return self.batch_size
         # Few steps teach little, whatever the rate; a power of two, as is usual.
-        return min(128, max(16, 1 << max(0, samples // 16).bit_length() - 1)) if samples >= 32 else 16
+        return min(128, max(16, 1 << max(1, samples // steps).bit_length() - 1)) if samples >= 32 else 16
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, where: str = "train", allow_python: bool = False) -> Self:

@@ -21,7 +21,7 @@ from metanas.evaluator._recipe import Recipe
 from metanas.evaluator._supernet_methods import METHODS
 from metanas.evaluator._supernet_policy import Policy
 from metanas.evaluator._supernet_ranking import rank
-from metanas.evaluator._supernet_training import SupernetTraining
+from metanas.evaluator._supernet_training import SupernetTraining, supernet_batch
 from metanas.network import Supernet, user_modules
 from metanas.space import SearchSpace
 from metanas.trial import EpochReport, Job, Result, Status
@@ -69,7 +69,7 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
         space, preparation.input_shape, now.dataset.n_outputs, preparation.vocabulary, partial=method.partial,
         modules=user_modules if now.allow_python else None, seed=derive_seed(seed, "weights") % 2**32,
     )  # fmt: skip
-    batch = recipe.batch_for(len(now.tensors.train.targets))
+    batch = supernet_batch(recipe, len(now.tensors.train.targets))
     needed = memory_needed(supernet, mixes=method.paths in ("softmax", "dirichlet"), batch_size=batch)
     if now.memory_limit is not None and needed > now.memory_limit:
         return Result(
@@ -108,8 +108,8 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
     if status is Status.COMPLETE:
         plain = build_loss(recipe.loss, task=now.dataset.task, allow_python=now.allow_python)
         ranking = rank(
-            supernet, policy, validation, plain, progress, count=int(now.settings.get("candidates", 200)), batch_size=batch,
-            seed=derive_seed(seed, "candidates") % 2**32,
+            supernet, policy, validation, plain, progress, count=int(now.settings.get("candidates", 200)),
+            batch_size=recipe.batch_for(len(train[1])), seed=derive_seed(seed, "candidates") % 2**32,
         )  # fmt: skip
         Path(job.output).mkdir(parents=True, exist_ok=True)
         ranking.write(Path(job.output) / RANKING_FILE)

@@ -28,8 +28,16 @@ _ALARM = 0.5
 """Part of the way from even weights to all weight on options without weights of their own, at which decisions have collapsed."""
 _DRAWS, _APART = 10, 1_000_003
 """Rows drawn for a step, as one may have every path cut; and how far apart their numbers are."""
+_STEPS = 100
+"""Steps that an epoch should have, where batches may be so small: a step trains one of the options of each decision, so that with
+few steps a supernet likes best what needs no training (pools, skips, narrow layers)."""
 _OLES_EVERY, _OLES_BELOW = 20, 0.3
 """Steps over which an op's gradients are compared, and the mean cosine below which it stops: Jiang et al. 2023, section 4.1."""
+
+
+def supernet_batch(recipe: Recipe, samples: int) -> int:
+    """Samples a step of a supernet when there are so many to train on."""
+    return recipe.batch_for(samples, _STEPS)
 
 
 @dataclass(slots=True)
@@ -71,7 +79,7 @@ class SupernetTraining:
             reorder(supernet, torch.channels_last)
         self._optimizer = build_optimizer(parameter_groups(supernet, recipe.decay), recipe, self._device, some=True)
         self._agreement: dict[str, list[float]] = {}
-        self._batch = recipe.batch_for(len(train[1]))
+        self._batch = supernet_batch(recipe, len(train[1]))
         shares = [len(free) / supernet.space.decisions[c].size for c, free in free_options(supernet.space).items()]
         self._even_share = sum(shares) / len(shares) if shares else 1.0
 

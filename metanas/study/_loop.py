@@ -162,7 +162,8 @@ class Search:
             strategy, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
             listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
         )  # fmt: skip
-        self.proposer.strategy = trained or strategy
+        strategy = trained or strategy
+        self.proposer.strategy = strategy.guided(self.gate.space) if strategy.then == "meta" else strategy
         return trained is not None
 
     def _watch_ranking(self) -> None:

@@ -52,6 +52,28 @@ def test_without_a_ranking_and_after_it_the_search_goes_on() -> None:
     assert propose(strategy, seen({ROWS[0]: 1.0}))[1] != "supernet"
 
 
+def test_meta_begins_with_what_the_ranking_promises_and_weighs_it() -> None:
+    losses = np.array([abs(a - 3) + abs(b - 1) for a, b in ROWS], dtype=float)
+    order = np.argsort(losses)
+    strategy = SupernetRanking(ranking=(tuple(ROWS[k] for k in order), tuple(losses[order]))).guided(SPACE)
+    observations: list[Observation] = []
+    for number in range(10):
+        known = {each.row for each in observations}
+        proposal = strategy.propose(
+            SPACE,
+            observations,
+            lambda row, known=known: tuple(row.tolist()) not in known,
+            np.random.default_rng(number),
+        )
+        assert proposal is not None
+        row = tuple(proposal.row.tolist())
+        # The truth is the other way round.
+        observations.append(Observation(number=number, row=row, losses=(-abs(row[0] - 3) - abs(row[1] - 1) + 0.0,)))
+    assert observations[0].row == (3, 1)
+    assert min(observations, key=lambda o: o.losses[0] if o.losses else 0.0).row in {(0, 0), (0, 2)}
+    assert SupernetRanking().guided(SPACE).propose(SPACE, [], lambda row: True, np.random.default_rng(0)) is not None
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(MetanasError, match="did you mean 'gdas'"):
         SupernetRanking(method="gdaz")

@@ -15,7 +15,7 @@ from metanas.evaluator import METHODS, Recipe, SupernetMethod
 from metanas.evaluator._checkpoint import Checkpoint
 from metanas.evaluator._supernet_policy import Policy, free_options
 from metanas.evaluator._supernet_ranking import rank, shared_loss
-from metanas.evaluator._supernet_training import SupernetTraining
+from metanas.evaluator._supernet_training import SupernetTraining, supernet_batch
 from metanas.evaluator._training_evaluator import TrainingEvaluator
 from metanas.network import Supernet
 from metanas.space import load_space, parse_space_text
@@ -224,6 +224,12 @@ def test_a_job_writes_its_ranking(tmp_path: Path) -> None:
     assert 0 < len(data["rows"]) == len(data["losses"]) == result.metrics["candidates"] <= 8
     assert data["losses"][0] == result.metrics["loss"]
     assert all(math.isfinite(share) for share in data["free_shares"])
+
+
+def test_batches_of_a_supernet_are_small_enough_for_many_steps() -> None:
+    assert [supernet_batch(Recipe(), n) for n in (20, 1_000, 4_000, 50_000)] == [16, 16, 32, 128]
+    assert supernet_batch(Recipe(), 8_000) == 64
+    assert supernet_batch(Recipe(batch_size=100), 1_000) == 100
 
 
 def test_a_supernet_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:

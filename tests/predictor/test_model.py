@@ -247,6 +247,29 @@ def test_meta_starts_ahead_with_sources_and_finds_the_best_without(model: SpaceM
     assert search(Meta(), space, 12) == alone[:12]
 
 
+def test_in_a_space_too_large_to_list_the_best_of_the_sources_are_candidates() -> None:
+    large = parse_space_text(
+        "space: large\ninput: table\nlet: {"
+        + ", ".join(f"u{k}: {{choice: [4, 8, 12, 16, 24, 32, 48, 64]}}" for k in range(12))
+        + "}\nnetwork: ["
+        + ", ".join(f"{{dense: {{units: $u{k}}}}}" for k in range(12))
+        + ", head]\n"
+    )
+    # Better ones than a thousand random rows hold.
+    rows = large.sample(60, np.random.default_rng(0)) // 2
+    sources = tuple(
+        TaskData(name=name, space=large, rows=rows, losses=(rows.sum(axis=1) + noise)[:, None].astype(float))
+        for name, noise in (("p", 0.0), ("q", 0.1 * np.arange(60)))
+    )
+    proposal = Meta(sources=sources).propose(large, [], lambda row: True, np.random.default_rng(1))
+    assert proposal is not None
+    assert (
+        proposal.row.sum()
+        <= np.sort(rows.sum(axis=1))[3]
+        < large.sample(1000, np.random.default_rng(2)).sum(axis=1).min()
+    )
+
+
 def test_meta_searches_a_small_space_to_its_end(model: SpaceModel) -> None:
     small = parse_space_text(
         "space: small\ninput: image\nnetwork: [{conv_bn_act: {out: {choice: [8, 16]}, kernel: {choice: [1, 3, 5]}}}, global_pool, head]\n"

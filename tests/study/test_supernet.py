@@ -98,8 +98,23 @@ def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatc
     assert heard.left == [-1.0], "said once"
 
 
-def test_without_room_for_a_supernet_the_search_goes_on_without(tmp_path: Path) -> None:
-    run = folder(tmp_path, strategy={"supernet": {"method": "darts", "epochs": 2}}, max_memory="5KB", trials=2)
+def test_meta_may_go_on_with_the_ranking_as_its_source(tmp_path: Path) -> None:
+    run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 3, "candidates": 8, "then": "meta"}}), Heard()
+    session(run, heard)
+    records = read_run(run)[2].records
+    assert [records[number].origin for number in range(4)] == ["predictor"] * 4
+    assert heard.epochs == [1, 2, 3]
+    again = Heard()
+    run_session(run, sets=["search.trials=5"], listener=again)
+    assert again.epochs == []
+    assert len(read_run(run)[2].records) == 5
+
+
+@pytest.mark.parametrize("then", ["ranking", "meta"])
+def test_without_room_for_a_supernet_the_search_goes_on_without(tmp_path: Path, then: str) -> None:
+    run = folder(
+        tmp_path, strategy={"supernet": {"method": "darts", "epochs": 2, "then": then}}, max_memory="5KB", trials=2
+    )
     heard = Heard()
     session(run, heard)
     assert [result.status for result in heard.results] == [Status.TOO_LARGE]
@@ -109,6 +124,8 @@ def test_without_room_for_a_supernet_the_search_goes_on_without(tmp_path: Path) 
 def test_a_supernet_needs_an_evaluator_that_trains_and_a_method_that_is_known(tmp_path: Path) -> None:
     with pytest.raises(MetanasError, match="did you mean 'darts'"):
         folder(tmp_path, strategy={"supernet": {"method": "dart"}})
+    with pytest.raises(MetanasError, match="did you mean 'meta'"):
+        folder(tmp_path, strategy={"supernet": {"then": "metta"}})
     with pytest.raises(MetanasError, match="whole number"):
         folder(tmp_path, strategy={"supernet": {"epochs": "many"}})
     path = tmp_path / "run.yaml"
