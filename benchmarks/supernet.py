@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -201,11 +202,20 @@ def measure(part: str, variant: str, steps: int) -> dict[str, float]:
     return {"seconds": seconds, "bytes": 1024.0 * (after - before)}
 
 
+def printed_by(command: list[str]) -> dict[str, float]:
+    """The JSON in the last line of what a process prints."""
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(printed.splitlines()[-1]))
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--part", choices=["darts", "gdas", "all"], default="all")
     options.add_argument("--steps", type=int, default=0, help="a variant; 2 of darts and 6 of gdas if not given")
     options.add_argument("--variant", choices=["hand", "metanas"], help="measure one alone, in this process")
+    options.add_argument(
+        "--nni", metavar="PYTHON", help="interpreter of an environment with NNI 3.0, to measure that too"
+    )
     given = options.parse_args()
     if given.variant:
         print(json.dumps(measure(given.part, given.variant, given.steps)))
@@ -216,9 +226,27 @@ def main() -> None:
         found = {}
         for variant in ("hand", "metanas"):
             command = [sys.executable, __file__, "--part", part, "--variant", variant, "--steps", str(steps)]
-            found[variant] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found[variant] = printed_by(command)
+        if given.nni:
+            peer = Path(__file__).parent / "peers" / "nni_supernet.py"
+            command = [
+                given.nni,
+                "-W",
+                "ignore",
+                str(peer),
+                "--part",
+                part,
+                "--steps",
+                str(steps),
+                "--batch",
+                str(BATCH),
+            ]
+            found["nni"] = printed_by(command)
         ratios = {key: found["metanas"][key] / found["hand"][key] for key in ("seconds", "bytes")}
         results[part] = {**found, "ratio": ratios, "target": TARGETS[part]}
+        if given.nni:
+            seconds, size = found["nni"]["seconds"], found["nni"]["bytes"]
+            print(f"{part}: {seconds:.2f} s and {size / 1e9:.2f} GB by NNI", file=sys.stderr)
         print(
             f"{part}: {found['hand']['seconds']:.2f} s and {found['hand']['bytes'] / 1e9:.2f} GB by hand, "
             f"{found['metanas']['seconds']:.2f} s and {found['metanas']['bytes'] / 1e9:.2f} GB by metanas; "

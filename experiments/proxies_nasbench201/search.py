@@ -1,7 +1,8 @@
 """Searches of the strategy ``meta`` on NAS-Bench-201 that know no other data set: with proxies of random networks, and without.
 
-The proxies are those that ``measure.py --out FILE`` computed: each search knows a random part of them. Prints the mean simple
-regret and its standard error as Markdown: ``python experiments/proxies_nasbench201/search.py FILE --seeds 20``.
+The proxies are those that ``measure.py --out FILE`` computed: each search knows a random part of them. Losses with the shared
+weights of a supernet are proxies, too (``supernet_nasbench201/rank.py --out``). Prints the mean simple regret and its standard
+error as Markdown: ``python experiments/proxies_nasbench201/search.py FILE --seeds 20``.
 """
 
 from __future__ import annotations

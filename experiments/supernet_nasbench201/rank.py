@@ -84,7 +84,9 @@ def main() -> None:
     options.add_argument("--supernet-epochs", type=int, default=30)
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--methods", nargs="+", default=["spos"], choices=list(METHODS))
-    options.add_argument("--out", type=Path, help="JSON file that keeps the shared losses of the last supernet")
+    options.add_argument(
+        "--out", type=Path, help="folder that keeps the shared losses of each supernet, as METHOD-SEED.json"
+    )
     given = options.parse_args()
     torch.set_num_threads(1)
     space, dataset = load_space(SPACE), load_dataset(given.data, base=Path())
@@ -118,12 +120,13 @@ def main() -> None:
             }  # fmt: skip
             print(json.dumps(line), flush=True)
             if given.out:
+                given.out.mkdir(parents=True, exist_ok=True)
                 kept = {
                     "table": given.table,
                     "rows": [list(a.row) for a in networks],
                     "proxies": [{"supernet": -x} for x in shared],
                 }
-                given.out.write_text(json.dumps(kept))
+                (given.out / f"{name}-{seed}.json").write_text(json.dumps(kept))
         spread = statistics.stdev(taus) if len(taus) > 1 else 0.0
         print(f"{name}: tau {statistics.mean(taus):.3f} +- {spread:.3f}, {given.seeds} seeds", flush=True)
 
