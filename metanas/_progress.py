@@ -116,9 +116,7 @@ class _Progress(Listener):
 
     def supernet_ended(self, result: Result) -> None:
         if result.status is not Status.COMPLETE:
-            self.say(
-                f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}"
-            )
+            self.say(f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}")
             return
         ranked = int(result.metrics.get("candidates", 0))
         self.say(f"The supernet has ranked {ranked} networks ({duration(result.seconds)}).")

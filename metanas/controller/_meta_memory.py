@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metanas._rng import generator
-from metanas.controller._strategy import ENUMERABLE, Accept, Candidates, Observation, Sampler, rank_observations
+from metanas.controller._strategy import ENUMERABLE, Accept, Candidates, Filter, Observation, Sampler, rank_observations
 from metanas.encoding import NetworkEncoder
 from metanas.predictor import Encodings, Field, Source, SpaceModel, encoder_of
 from metanas.space import Rows, SearchSpace
@@ -101,7 +101,8 @@ def _pool(
         best = source.rows[np.argsort(source.losses, kind="stable")[: max(_FEW_BEST, _BEST // len(model.sources))]]
         pool += [best, space.mutate(best, rng)]
     rows = np.unique(np.concatenate(pool), axis=0)
-    return rows[space.satisfies(rows)]
+    rows = rows[space.satisfies(rows)]
+    return rows[accept.likely(rows)] if isinstance(accept, Filter) and len(rows) else rows
 
 
 @lru_cache(maxsize=32)

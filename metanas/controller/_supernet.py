@@ -16,12 +16,12 @@ from metanas.evaluator import METHODS
 from metanas.predictor import SpaceModel, encoder_of
 from metanas.space import SearchSpace, did_you_mean
 
-_THEN = ("ranking", "meta")
+_THEN = ("meta", "ranking")
 
 
 @dataclass(frozen=True, slots=True)
 class SupernetRanking(Strategy):
-    """All networks are trained as one, by shared weights; then those that are best so are evaluated, best first."""
+    """All networks are trained as one, by shared weights; the search begins at those that are best so."""
 
     method: str = "spos"
     """How the supernet is trained: a name of :data:`metanas.evaluator.METHODS`."""
@@ -29,11 +29,11 @@ class SupernetRanking(Strategy):
     """Epochs of its training."""
     candidates: int = 200
     """Networks that it ranks."""
-    then: str = "ranking"
-    """Who proposes after that: ``ranking``, its best networks in order, or ``meta``, to which its losses are a source task."""
+    then: str = "meta"
+    """Who proposes after that: ``meta``, to which its losses are a source task, or ``ranking``, its best networks in order."""
     check: int = 8
-    """Evaluations after which its ranking is held against them; where they disagree, the search goes on by evolution.
-    ``meta`` weighs it against every evaluation."""
+    """Evaluations after which ``ranking`` is held against them; where they disagree, the search goes on by evolution. ``meta``
+    weighs each of them."""
     ranking: tuple[tuple[tuple[int, ...], ...], tuple[float, ...]] = ((), ())
     """Rows, best first, and their losses with shared weights; empty where there is no supernet."""
 
@@ -44,7 +44,7 @@ class SupernetRanking(Strategy):
             )
         if self.then not in _THEN:
             raise MetanasError(
-                "supernet.then is ranking or meta", found=repr(self.then), remedy=did_you_mean(self.then, _THEN)
+                "supernet.then is meta or ranking", found=repr(self.then), remedy=did_you_mean(self.then, _THEN)
             )
         if min(self.epochs, self.candidates) < 1 or self.check < 2:
             raise MetanasError("supernet.epochs and candidates are at least 1, check at least 2")

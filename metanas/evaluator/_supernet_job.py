@@ -20,7 +20,7 @@ from metanas.evaluator._losses import build_loss
 from metanas.evaluator._recipe import Recipe
 from metanas.evaluator._supernet_methods import METHODS
 from metanas.evaluator._supernet_policy import Policy
-from metanas.evaluator._supernet_ranking import rank
+from metanas.evaluator._supernet_ranking import Ranking, rank
 from metanas.evaluator._supernet_training import SupernetTraining, supernet_batch
 from metanas.network import Supernet, user_modules
 from metanas.space import SearchSpace
@@ -57,7 +57,8 @@ class Situation:
 def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], now: Situation) -> Result:
     """Train for ``job.epochs`` and write the ranking into ``job.output``; a failure is a status."""
     started = time.perf_counter()
-    method = METHODS[now.settings.get("method", "spos")]
+    name = now.settings.get("method", "spos")
+    method = METHODS[name]
     space, preparation, seed = now.space, now.preparation, job.seed
     recipe = Recipe.from_mapping(
         space.recipe_of(space.sample(1, generator(seed, "recipe"))[0]), allow_python=now.allow_python
@@ -80,12 +81,13 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
         )  # fmt: skip
     policy = Policy(space, method, hard=supernet.hard, seed=derive_seed(seed, "policy"))
     train, validation = on_device(now.device, now.tensors.train), on_device(now.device, now.tensors.validation)
-    identity = {"space": space.text, "seed": seed, "epochs": job.epochs, "method": now.settings.get("method", "spos")}
+    identity = {"space": space.text, "seed": seed, "epochs": job.epochs, "method": name}
 
     def send(epoch: int, metrics: dict[str, float]) -> Status | None:
         seconds = time.perf_counter() - started
         return report(EpochReport(job_id=job.id, epoch=epoch, metrics=metrics, seconds=seconds))
 
+    ranking: Ranking | None = None
     with torch.random.fork_rng(devices=[now.device] if now.device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "supernet"))
         try:
@@ -94,6 +96,12 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
             )  # fmt: skip
             file = Checkpoint(Path(job.checkpoint) / "supernet.safetensors", identity) if job.checkpoint else None
             progress = training.run(job.epochs, report=send, checkpoint=file)
+            if progress.status is Status.COMPLETE:
+                plain = build_loss(recipe.loss, task=now.dataset.task, allow_python=now.allow_python)
+                ranking = rank(
+                    supernet, policy, validation, plain, progress, count=int(now.settings.get("candidates", 200)),
+                    batch_size=recipe.batch_for(len(train[1])), seed=derive_seed(seed, "candidates") % 2**32, method=name,
+                )  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -105,12 +113,7 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
             )
     status, message = progress.status, ""
     metrics = {"train_loss": progress.losses[-1]} if progress.losses else {}
-    if status is Status.COMPLETE:
-        plain = build_loss(recipe.loss, task=now.dataset.task, allow_python=now.allow_python)
-        ranking = rank(
-            supernet, policy, validation, plain, progress, count=int(now.settings.get("candidates", 200)),
-            batch_size=recipe.batch_for(len(train[1])), seed=derive_seed(seed, "candidates") % 2**32,
-        )  # fmt: skip
+    if ranking is not None:
         Path(job.output).mkdir(parents=True, exist_ok=True)
         ranking.write(Path(job.output) / RANKING_FILE)
         metrics |= {"candidates": float(len(ranking.rows)), "collapsed": float(ranking.collapsed)}

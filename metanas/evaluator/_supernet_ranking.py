@@ -37,6 +37,10 @@ class Ranking:
     """Epochs that the supernet was trained."""
     free_shares: list[float | None]
     """After each epoch, the weight of options without weights of their own."""
+    method: str = ""
+    """Name of the method that it was trained by."""
+    asked: int = 0
+    """How many networks were to be ranked."""
     collapsed: int = 0
     """The epoch after which the collapse alarm went off; 0 for never."""
 
@@ -61,7 +65,8 @@ def shared_loss(supernet: Supernet, row: npt.NDArray[np.int64], data: Data, loss
 
 
 def rank(
-    supernet: Supernet, policy: Policy, validation: Data, loss: Loss, progress: SupernetProgress, *, count: int, batch_size: int, seed: int
+    supernet: Supernet, policy: Policy, validation: Data, loss: Loss, progress: SupernetProgress, *, count: int, batch_size: int, seed: int,
+    method: str = "",
 ) -> Ranking:  # fmt: skip
     """About ``count`` different networks that may be built: draws by the policy, and mutations of the best of them."""
     space, rng = supernet.space, np.random.default_rng(seed)
@@ -92,6 +97,7 @@ def rank(
     return Ranking(
         rows=[[int(v) for v in row] for _, row in order], losses=[value for value, _ in order], epochs=progress.epochs,
         free_shares=[share if share == share else None for share in progress.free_shares], collapsed=progress.collapsed,
+        method=method, asked=count,
     )  # fmt: skip
 
 

@@ -18,14 +18,14 @@ from metanas.evaluator._forward import Data, laid_out, reorder
 from metanas.evaluator._losses import Loss
 from metanas.evaluator._optimizer import build_optimizer, learning_rate, parameter_groups
 from metanas.evaluator._recipe import Recipe
-from metanas.evaluator._supernet_policy import Policy, free_options
+from metanas.evaluator._supernet_policy import Policy
 from metanas.network import Supernet
 from metanas.trial import Status
 
 _CLIP = 5.0
 """Longest gradient of w: as in Liu et al. 2019, section 3.1."""
 _ALARM = 0.5
-"""Part of the way from even weights to all weight on options without weights of their own, at which decisions have collapsed."""
+"""Part of the way from the first weights (even ones without a prior) to all weight on options without weights of their own, at which decisions have collapsed."""
 _DRAWS, _APART = 10, 1_000_003
 """Rows drawn for a step, as one may have every path cut; and how far apart their numbers are."""
 _STEPS = 100
@@ -80,8 +80,7 @@ class SupernetTraining:
         self._optimizer = build_optimizer(parameter_groups(supernet, recipe.decay), recipe, self._device, some=True)
         self._agreement: dict[str, list[float]] = {}
         self._batch = supernet_batch(recipe, len(train[1]))
-        shares = [len(free) / supernet.space.decisions[c].size for c, free in free_options(supernet.space).items()]
-        self._even_share = sum(shares) / len(shares) if shares else 1.0
+        self._first_share = policy.free_share()
 
     def run(
         self,
@@ -126,8 +125,8 @@ class SupernetTraining:
         """Sound the alarm where options without weights win: from then on paths are even."""
         share = self.policy.free_share()
         progress.free_shares.append(share)
-        even = self._even_share
-        if not self.policy.uniform and share > even + _ALARM * (1 - even):
+        first = self._first_share  # NaN where nothing competes, and then never less
+        if not self.policy.uniform and share > first + _ALARM * (1 - first):
             progress.collapsed = progress.epochs
             self.policy.uniform = True
 

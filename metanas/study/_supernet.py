@@ -48,9 +48,11 @@ def train_supernet(
 
 
 def read_ranking(folder: RunFolder, strategy: SupernetRanking) -> SupernetRanking | None:
-    """The strategy with the ranking that the run folder holds; None when there is none."""
+    """The strategy with the ranking that the run folder holds; None where there is none, or that of another supernet."""
     try:
         data = json.loads((folder.supernet / _RANKING).read_text(encoding="utf-8"))
+        if (data["method"], data["epochs"], data["asked"]) != (strategy.method, strategy.epochs, strategy.candidates):
+            return None
         rows = tuple(tuple(int(value) for value in row) for row in data["rows"])
         return replace(strategy, ranking=(rows, tuple(float(loss) for loss in data["losses"])))
     except (OSError, ValueError, KeyError, TypeError):

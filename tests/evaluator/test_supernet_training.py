@@ -226,6 +226,13 @@ def test_a_job_writes_its_ranking(tmp_path: Path) -> None:
     assert all(math.isfinite(share) for share in data["free_shares"])
 
 
+def test_decisions_begin_at_the_prior_of_the_space() -> None:
+    text = "space: s\ninput: image\nnetwork: [{id: op, choice: {a: [{conv: {kernel: 1}}], b: identity}, prior: {a: 1, b: 9}}, global_pool, head]\n"
+    made = training(METHODS["gdas"], text=text)
+    assert made.policy.logits.detach().softmax(0).numpy() == pytest.approx([0.1, 0.9], abs=0.01)
+    assert made.run(1).collapsed == 0, "what the prior says is no collapse"
+
+
 def test_batches_of_a_supernet_are_small_enough_for_many_steps() -> None:
     assert [supernet_batch(Recipe(), n) for n in (20, 1_000, 4_000, 50_000)] == [16, 16, 32, 128]
     assert supernet_batch(Recipe(), 8_000) == 64

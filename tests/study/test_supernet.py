@@ -49,7 +49,7 @@ def folder(path: Path, **search: Any) -> RunFolder:
     (path / "space.yaml").write_text(SPACE)
     settings = {
         "space": "space.yaml", "data": "data.npz", "workers": {"engine": "inline"}, "fidelity": {"epochs": 1},
-        "search": {"strategy": {"supernet": {"epochs": 3, "candidates": 8}}, "trials": 4} | search,
+        "search": {"strategy": {"supernet": {"epochs": 3, "candidates": 8, "then": "ranking"}}, "trials": 4} | search,
     }  # fmt: skip
     (path / "run.yaml").write_text(json.dumps(settings))
     return create_run(plan(read_run_file(path / "run.yaml")), path / "runs")
@@ -87,7 +87,10 @@ def test_a_stopped_supernet_goes_on_where_it_was_and_is_trained_once(tmp_path: P
 
 
 def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 1, "candidates": 8, "check": 2}}), Heard()
+    run, heard = (
+        folder(tmp_path, strategy={"supernet": {"epochs": 1, "candidates": 8, "then": "ranking", "check": 2}}),
+        Heard(),
+    )
     agree = SupernetRanking.agreement
     # As if the first two had come out the other way round.
     monkeypatch.setattr(SupernetRanking, "agreement", lambda self, seen: agree(self, seen) if len(seen) < 2 else -1.0)
@@ -99,15 +102,17 @@ def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatc
 
 
 def test_meta_may_go_on_with_the_ranking_as_its_source(tmp_path: Path) -> None:
-    run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 3, "candidates": 8, "then": "meta"}}), Heard()
+    run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 3, "candidates": 8}}), Heard()
     session(run, heard)
     records = read_run(run)[2].records
     assert [records[number].origin for number in range(4)] == ["predictor"] * 4
     assert heard.epochs == [1, 2, 3]
-    again = Heard()
+    again, other = Heard(), Heard()
     run_session(run, sets=["search.trials=5"], listener=again)
     assert again.epochs == []
     assert len(read_run(run)[2].records) == 5
+    run_session(run, sets=["search.trials=6", "search.strategy.supernet.method=gdas"], listener=other)
+    assert other.epochs == [1, 2, 3], "the ranking of another supernet does not count"
 
 
 @pytest.mark.parametrize("then", ["ranking", "meta"])
