@@ -13,7 +13,7 @@ from metanas.architecture import Architecture
 from metanas.data import Dataset, dataset_from_arrays, load_dataset
 from metanas.errors import MetanasError
 from metanas.evaluator import PROXIES, proxy_scores
-from metanas.evaluator._proxy_scores import Subject, _jacov, _naswot, _synflow, _zico
+from metanas.evaluator._proxy_scores import Subject, _grad_norm, _jacov, _naswot, _snip, _synflow, _zico
 from metanas.network import build_network
 from metanas.space import load_space, parse_space_text
 
@@ -90,6 +90,16 @@ def test_zico_is_the_mean_over_the_deviation_of_gradients_between_batches() -> N
     sizes = torch.stack(grads).double().abs()
     assert weight.shape == (3, 5)
     assert _zico(made) == pytest.approx(float((sizes.mean(0) / sizes.std(0, correction=0)).sum().log()))
+
+
+def test_snip_and_the_gradient_norm_of_a_linear_network_are_those_of_its_closed_form() -> None:
+    made = subject("[head]", torch.randn(6, 5))
+    (inputs, targets), head = made.data, made.network.head_linear
+    # The gradient of the cross-entropy by the weights is (softmax - one-hot)^T x over the samples.
+    off = made.network(inputs).softmax(1) - torch.nn.functional.one_hot(targets, 3)
+    gradient = (off.T @ inputs / len(inputs)).detach()
+    assert _grad_norm(made) == pytest.approx(float(gradient.norm()), rel=1e-5)
+    assert _snip(made) == pytest.approx(float((gradient * head.weight.detach()).abs().sum()), rel=1e-5)
 
 
 def test_what_cannot_be_told_is_none() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import metanas.evaluator._supernet_job as supernet_job
 from metanas.data import dataset_from_arrays
 from metanas.evaluator import METHODS, Recipe, SupernetMethod
 from metanas.evaluator._checkpoint import Checkpoint
@@ -224,6 +225,18 @@ def test_a_job_writes_its_ranking(tmp_path: Path) -> None:
     assert 0 < len(data["rows"]) == len(data["losses"]) == result.metrics["candidates"] <= 8
     assert data["losses"][0] == result.metrics["loss"]
     assert all(math.isfinite(share) for share in data["free_shares"])
+
+
+def test_memory_that_runs_out_while_networks_are_ranked_is_a_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(supernet_job, "rank", full)
+    assert (
+        evaluator(supernet={"method": "spos"}).evaluate(job(tmp_path), lambda each: None).status is Status.OUT_OF_MEMORY
+    )
 
 
 def test_decisions_begin_at_the_prior_of_the_space() -> None:

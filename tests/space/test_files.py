@@ -11,7 +11,7 @@ import torch
 
 from metanas.architecture import Architecture, CanonicalIds, ShapeError
 from metanas.errors import MetanasError
-from metanas.network import build_network, export_source, user_modules
+from metanas.network import Supernet, build_network, export_source, user_modules
 from metanas.space import LanguageError, load_space, parse_space_text
 
 
@@ -114,6 +114,23 @@ def test_a_module_of_the_users_is_measured_built_and_exported() -> None:
     exported = names["Network"]()  # type: ignore[operator]
     exported.load_state_dict(network.state_dict())
     torch.testing.assert_close(exported(x), network(x))
+
+
+@pytest.mark.usefixtures("blocks")
+def test_a_supernet_holds_modules_of_the_users() -> None:
+    text = own(
+        "Scaled",
+        "[{conv: {out: 4}}, {id: op, choice: {own: mine, skip: identity, conv: {conv: {kernel: 1}}}}, {mine: {factor: {choice: [0.5, 2.0]}}}, head]",
+    )
+    space = parse_space_text(text, allow_python=True)
+    supernet = Supernet(space, (1, 8, 8), 3, modules=user_modules).eval()
+    x = torch.randn(4, 1, 8, 8)
+    for row in space.rows(10):
+        torch.testing.assert_close(supernet(x, row), supernet.inherit(row).eval()(x))
+    relaxed = torch.full((5,), 0.4).requires_grad_()
+    supernet(x, relaxed).sum().backward()
+    assert relaxed.grad is not None
+    assert (relaxed.grad != 0).all()
 
 
 def test_modules_need_to_be_allowed() -> None:
