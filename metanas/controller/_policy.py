@@ -39,9 +39,7 @@ class Policy:
         logits = np.zeros(layout.width)
         for start, decision in zip(layout.starts, space.decisions, strict=True):
             if decision.prior:
-                weights = np.asarray(decision.prior, dtype=float) / sum(decision.prior)
-                # A weight of 0 is as good as never drawn, and has a gradient that is a number.
-                logits[start : start + decision.size] = np.log(np.maximum(weights * decision.size, 1e-6))
+                logits[start : start + decision.size] = decision.log_prior
         return cls(layout, layout.parameters_of(logits))
 
     def learned(self, rows: Rows, weights: Floats | None = None, *, strength: float = _STRENGTH) -> Policy:

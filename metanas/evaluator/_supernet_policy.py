@@ -36,9 +36,9 @@ class Policy(nn.Module):
         self.encoding = OneHot(space)
         width = len(self.encoding.names)
         draw = np.random.default_rng(seed).normal(scale=1e-3, size=width)
-        for decision, (start, size, long) in zip(space.decisions, self.encoding.spans, strict=True):
-            if decision.prior and not long:
-                draw[start : start + size] += np.log(np.asarray(decision.prior) / sum(decision.prior))
+        for decision, (start, size, _) in zip(space.decisions, self.encoding.spans, strict=True):
+            if decision.prior:
+                draw[start : start + size] += decision.log_prior
         self.logits = nn.Parameter(torch.from_numpy(draw).float())
         for name in ("first", "second"):
             self.register_buffer(name, torch.zeros(width))

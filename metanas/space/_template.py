@@ -47,6 +47,16 @@ class Decision:
         """Number of values."""
         return len(self.values)
 
+    @property
+    def log_prior(self) -> npt.NDArray[np.float64]:
+        """Logarithm of each value's weight over an even one, ``(size,)``: logits that draw by the prior.
+
+        A weight of 0 is as good as never drawn, and has a gradient that is a number.
+        """
+        weights = np.asarray(self.prior or (1.0,) * self.size, dtype=float)
+        logits: npt.NDArray[np.float64] = np.log(np.maximum(weights / weights.sum() * self.size, 1e-6))
+        return logits
+
     def index_of(self, value: Scalar) -> int:
         """Index of ``value``; for a real range, of the nearest point.
 

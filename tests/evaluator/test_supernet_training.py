@@ -246,6 +246,15 @@ def test_decisions_begin_at_the_prior_of_the_space() -> None:
     assert made.run(1).collapsed == 0, "what the prior says is no collapse"
 
 
+@pytest.mark.parametrize("name", list(METHODS))
+def test_an_option_of_no_weight_leaves_the_decisions_finite(name: str) -> None:
+    text = "space: s\ninput: image\nnetwork: [{id: op, choice: {a: [{conv: {kernel: 1}}], b: identity}, prior: {a: 1, b: 0}}, global_pool, head]\n"
+    made = training(METHODS[name], text=text)
+    made.run(1)
+    assert made.policy.logits.isfinite().all()
+    assert made.policy.logits.detach().softmax(0)[1] < 1e-4
+
+
 def test_batches_of_a_supernet_are_small_enough_for_many_steps() -> None:
     assert [supernet_batch(Recipe(), n) for n in (20, 1_000, 4_000, 50_000)] == [16, 16, 32, 128]
     assert supernet_batch(Recipe(), 8_000) == 64
