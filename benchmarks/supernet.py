@@ -230,19 +230,8 @@ def main() -> None:
             found[variant] = printed_by(command)
         if given.nni:
             peer = Path(__file__).parent / "peers" / "nni_supernet.py"
-            command = [
-                given.nni,
-                "-W",
-                "ignore",
-                str(peer),
-                "--part",
-                part,
-                "--steps",
-                str(steps),
-                "--batch",
-                str(BATCH),
-            ]
-            found["nni"] = printed_by(command)
+            arguments = f"--part {part} --steps {steps} --batch {BATCH}".split()
+            found["nni"] = printed_by([given.nni, "-W", "ignore", str(peer), *arguments])
         ratios = {key: found["metanas"][key] / found["hand"][key] for key in ("seconds", "bytes")}
         results[part] = {**found, "ratio": ratios, "target": TARGETS[part]}
         if given.nni:

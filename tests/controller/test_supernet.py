@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metanas.controller import Observation, SupernetRanking
+from metanas.controller import Observation, Strategy, SupernetRanking
 from metanas.errors import MetanasError
 from metanas.space import parse_space_text
 
@@ -20,7 +20,7 @@ def seen(losses: dict[tuple[int, int], float]) -> list[Observation]:
     return [Observation(number=k, row=row, losses=(loss,)) for k, (row, loss) in enumerate(losses.items())]
 
 
-def propose(strategy: SupernetRanking, observations: list[Observation]) -> tuple[tuple[int, ...], str]:
+def propose(strategy: Strategy, observations: list[Observation]) -> tuple[tuple[int, ...], str]:
     known = {each.row for each in observations}
     proposal = strategy.propose(
         SPACE, observations, lambda row: tuple(row.tolist()) not in known, np.random.default_rng(0)
@@ -58,20 +58,12 @@ def test_meta_begins_with_what_the_ranking_promises_and_weighs_it() -> None:
     strategy = SupernetRanking(ranking=(tuple(ROWS[k] for k in order), tuple(losses[order]))).guided(SPACE)
     observations: list[Observation] = []
     for number in range(10):
-        known = {each.row for each in observations}
-        proposal = strategy.propose(
-            SPACE,
-            observations,
-            lambda row, known=known: tuple(row.tolist()) not in known,
-            np.random.default_rng(number),
-        )
-        assert proposal is not None
-        row = tuple(proposal.row.tolist())
+        row, _ = propose(strategy, observations)
         # The truth is the other way round.
         observations.append(Observation(number=number, row=row, losses=(-abs(row[0] - 3) - abs(row[1] - 1) + 0.0,)))
     assert observations[0].row == (3, 1)
     assert min(observations, key=lambda o: o.losses[0] if o.losses else 0.0).row in {(0, 0), (0, 2)}
-    assert SupernetRanking().guided(SPACE).propose(SPACE, [], lambda row: True, np.random.default_rng(0)) is not None
+    assert propose(SupernetRanking().guided(SPACE), [])[1] == "random"
 
 
 def test_settings_are_checked() -> None:

@@ -87,10 +87,8 @@ def test_a_stopped_supernet_goes_on_where_it_was_and_is_trained_once(tmp_path: P
 
 
 def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, heard = (
-        folder(tmp_path, strategy={"supernet": {"epochs": 1, "candidates": 8, "then": "ranking", "check": 2}}),
-        Heard(),
-    )
+    settings = {"epochs": 1, "candidates": 8, "then": "ranking", "check": 2}
+    run, heard = folder(tmp_path, strategy={"supernet": settings}), Heard()
     agree = SupernetRanking.agreement
     # As if the first two had come out the other way round.
     monkeypatch.setattr(SupernetRanking, "agreement", lambda self, seen: agree(self, seen) if len(seen) < 2 else -1.0)
@@ -101,7 +99,7 @@ def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatc
     assert heard.left == [-1.0], "said once"
 
 
-def test_meta_may_go_on_with_the_ranking_as_its_source(tmp_path: Path) -> None:
+def test_meta_goes_on_with_the_ranking_as_its_source(tmp_path: Path) -> None:
     run, heard = folder(tmp_path, strategy={"supernet": {"epochs": 3, "candidates": 8}}), Heard()
     session(run, heard)
     records = read_run(run)[2].records
