@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _DRAWN, _PARENTS, _CHILDREN = 2000, 10, 50
 """Of a space that cannot be listed: random rows, and mutations of so many of the best."""
-_REMEMBERED = 48
+_REMEMBERED = 96
 """Things that are kept at a time: features of a pool, and what each source says of it."""
 
 

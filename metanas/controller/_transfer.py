@@ -6,9 +6,10 @@ has it, else the prediction of extremely randomised trees fitted to the source's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,38 +30,57 @@ from metanas.space import Rows, SearchSpace
 from metanas.tables import TaskData
 
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 _TREES = 60
 
 
-def source_scores(space: SearchSpace, sources: Sequence[TaskData], rows: Rows) -> Floats:
-    """What each source says of rows ``(m, n_decisions)``: normal scores ``(m, S)``, less is better."""
-    return np.stack(
-        [remembered("source", (source, rows), partial(_scores_of, space, source, rows)) for source in sources], axis=1
-    )
+def source_scores(space: SearchSpace, sources: Sequence[TaskData], rows: Rows, pool: Rows | None = None) -> Floats:
+    """What each source says of rows ``(m, n_decisions)``: normal scores ``(m, S)``, less is better.
+
+    It is quicker for some of the rows of a ``pool`` that was asked for before.
+    """
+    each = [remembered("source", (source, rows), partial(_scores_of, space, source, rows, pool)) for source in sources]
+    return np.stack(each, axis=1)
 
 
-def _scores_of(space: SearchSpace, source: TaskData, rows: Rows) -> Floats:
-    from sklearn.ensemble import ExtraTreesRegressor
-
-    known = {row.tobytes(): loss for row, loss in zip(source.rows, source.mean_losses, strict=True)}
+def _scores_of(space: SearchSpace, source: TaskData, rows: Rows, pool: Rows | None) -> Floats:
+    known = remembered("known", (source,), lambda: _by_row(source.rows, source.mean_losses))
     values = np.array([known.get(row.tobytes(), np.nan) for row in np.ascontiguousarray(rows)])
     missing = np.isnan(values)
     if missing.any():
-
-        def grow() -> ExtraTreesRegressor:
-            trees = ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.33, random_state=0)
-            return trees.fit(features(space, source.rows), normal_scores(source.mean_losses))
-
-        trees = remembered("trees", (source,), grow)
-        predicted = trees.predict(features(space, rows))
         # One scale for results and predictions, so that neither kind is preferred.
-        scores = np.where(missing, predicted, 0.0)
-        scores[~missing] = np.interp(
-            values[~missing], np.sort(source.mean_losses), np.sort(trees.predict(features(space, source.rows)))
-        )
+        scores = np.where(missing, _predicted(space, source, rows, pool), 0.0)
+        own = _predicted(space, source, source.rows)
+        scores[~missing] = np.interp(values[~missing], np.sort(source.mean_losses), np.sort(own))
         return normal_scores(scores)
     return normal_scores(values)
+
+
+def _predicted(space: SearchSpace, source: TaskData, rows: Rows, pool: Rows | None = None) -> Floats:
+    """What trees fitted to a source say of rows ``(n,)``."""
+    if pool is not None and pool is not rows:
+        # A forest takes 20 ms for a single row, too.
+        said = _predicted(space, source, pool)
+        places = remembered("places", (pool,), lambda: _by_row(pool, range(len(pool))))
+        found = [places.get(row.tobytes(), -1) for row in np.ascontiguousarray(rows)]
+        if min(found) >= 0:
+            return said[found]
+    return remembered("predicted", (source, rows), partial(_trees_predict, space, source, rows))
+
+
+def _trees_predict(space: SearchSpace, source: TaskData, rows: Rows) -> Floats:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    def grow() -> ExtraTreesRegressor:
+        trees = ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.33, random_state=0)
+        return trees.fit(features(space, source.rows), normal_scores(source.mean_losses))
+
+    return np.asarray(remembered("trees", (source,), grow).predict(features(space, rows)))
+
+
+def _by_row(rows: Rows, values: Iterable[T]) -> dict[bytes, T]:
+    return {row.tobytes(): value for row, value in zip(np.ascontiguousarray(rows), values, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -143,7 +163,7 @@ class SourceRidge(_Corrected):
 
     def _believe(self, space: SearchSpace, rows: Rows, losses: Floats, at: Rows) -> tuple[Floats, Floats, float]:
         scores = normal_scores(losses)
-        prior, parts = self._parts(space, rows)
+        prior, parts = self._parts(space, rows, at)
         differs = scores - prior
         best, chosen = -np.inf, (0.0, 0.0, 0.0)
         products = [part @ part.T for part in parts]
@@ -165,9 +185,9 @@ class SourceRidge(_Corrected):
         variance = own - np.einsum("nm,nm->m", explained, explained)
         return mean, np.sqrt(np.maximum(variance, 1e-9)), float(scores.min())
 
-    def _parts(self, space: SearchSpace, rows: Rows) -> tuple[Floats, list[Floats]]:
+    def _parts(self, space: SearchSpace, rows: Rows, pool: Rows | None = None) -> tuple[Floats, list[Floats]]:
         """The mean score, and what its corrections are linear in: itself, departures of sources, decisions."""
-        each = source_scores(space, self.sources, rows)
+        each = source_scores(space, self.sources, rows, pool)
         mean = each.mean(axis=1)
         # Scaled as on the sources' own networks, so that a few rows and all of them have one scale.
         mean = mean / _spread_of_mean(space, self.sources)
@@ -190,7 +210,7 @@ class SourceProcess(_Corrected):
     def _believe(self, space: SearchSpace, rows: Rows, losses: Floats, at: Rows) -> tuple[Floats, Floats, float]:
         scores = normal_scores(losses)
         scale = _spread_of_mean(space, self.sources)
-        known = source_scores(space, self.sources, rows).mean(axis=1) / scale
+        known = source_scores(space, self.sources, rows, at).mean(axis=1) / scale
         prior = source_scores(space, self.sources, at).mean(axis=1) / scale
         # The slope is regressed towards 1, by as much as one result of unit distance counts.
         away = known - known.mean()
