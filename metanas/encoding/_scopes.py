@@ -41,6 +41,8 @@ from metanas.space import (
 Choices = Sequence[Scalar | None]
 _MAX_REMEMBERED = 200_000
 """Scopes remembered; the memory starts anew when full."""
+_MAX_ROWS = 4_096
+"""Rows whose scopes are remembered, likewise: encoders ask twice or more for the same rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Scopes:
     _columns: dict[int, list[int]] = field(default_factory=dict, repr=False)
     _runs: dict[tuple[int, int], list[tuple[Template, int]]] = field(default_factory=dict, repr=False)
     _known: dict[Hashable, Scope] = field(default_factory=dict, repr=False)
+    _rows: dict[tuple[int, ...], list[tuple[Scope, int]]] = field(default_factory=dict, repr=False)
     _values: Sequence[Sequence[Scalar]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -75,8 +78,15 @@ class Scopes:
 
     def of(self, row: Sequence[int]) -> list[tuple[Scope, int]]:
         """The scopes of a row and how often each stands there, from the input up; what lies outside of all comes last."""
-        indices = list(row)
-        filling = Filling(indices, RowValues(self._values, indices))
+        known = self._rows.get(tuple(row))
+        if known is None:
+            if len(self._rows) >= _MAX_ROWS:
+                self._rows.clear()
+            known = self._rows[tuple(row)] = self._cut(list(row))
+        return known
+
+    def _cut(self, row: list[int]) -> list[tuple[Scope, int]]:
+        filling = Filling(row, RowValues(self._values, row))
         found: list[tuple[Scope, int]] = []
 
         def inner(template: Template, times: int) -> Scope:

@@ -52,7 +52,10 @@ class StructureEncoder:
         # One that the last rows lack varies, too.
         kept = [n for n, c in counts.items() if (n in varies or c < len(rows)) and c >= RARE * len(rows)]
         kept.sort(key=lambda name: (-counts[name], name))
-        return cls(space, tuple(kept[:WIDEST]))
+        learned = cls(space, tuple(kept[:WIDEST]))
+        # What is known of these rows already.
+        object.__setattr__(learned, "_scopes", blank._scopes)
+        return learned
 
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: counts, not standardised."""
