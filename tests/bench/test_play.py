@@ -104,6 +104,15 @@ def test_sources_are_the_other_tasks_and_drawn_anew_for_each_seed(bench_file: Wr
     assert other[0].rows.tolist() != first[0].rows.tolist()
 
 
+def test_whole_tables_are_one_object_for_all_seeds_but_for_single_repeats(bench_file: Write) -> None:
+    bench = read_bench_file(bench_file(sources={"known": "all"}))
+    table = load_task(bench.tasks[1])
+    first, other = (draw_sources(bench.sources, bench.tasks[1], table.space, seed=s, single=False)[0] for s in (0, 1))
+    assert first is other
+    drawn = [draw_sources(bench.sources, bench.tasks[1], table.space, seed=s, single=True)[0] for s in (0, 1)]
+    assert drawn[0].losses.tolist() != drawn[1].losses.tolist()
+
+
 def test_the_grid_is_fine_at_first() -> None:
     assert grid_to(7) == (1, 2, 3, 4, 5, 6, 7)
     assert grid_to(113)[48:] == (49, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100, 110, 113)
