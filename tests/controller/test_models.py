@@ -11,9 +11,10 @@ from metanas.bench._target import Target
 from metanas.controller import HammingGP, Observation, RankingWeightedEnsemble, Strategy
 from metanas.controller._pool import Pool, expected_improvement, known_losses, normal_scores, remembered
 from metanas.controller._rgpe import _misranked
+from metanas.controller._transfer import source_scores
 from metanas.space import parse_space_text
 from metanas.study import make_strategy
-from metanas.tables import ResultTable
+from metanas.tables import ResultTable, TaskData
 
 SPACE = parse_space_text(
     "space: t\nlanguage: 1\ninput: table\ntabular: {a: {choice: [0, 1, 2, 3]}, b: {choice: [0, 1, 2, 3]},"
@@ -33,7 +34,7 @@ def _table(name: str, shift: float = 0.0) -> ResultTable:
     )
 
 
-def _sources(k: int | None = 60) -> tuple[object, ...]:
+def _sources(k: int | None = 60) -> tuple[TaskData, ...]:
     return tuple(_table(f"s{n}", 0.3 * n).task(k, np.random.default_rng(n)) for n in range(2))
 
 
@@ -77,7 +78,7 @@ def test_what_sources_say_starts_ahead(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["source_ridge", "source_gp", "rgpe"])
 def test_results_outweigh_sources_that_mislead(name: str) -> None:
-    wrong = tuple(replace(source, losses=-source.losses) for source in _sources())  # type: ignore[type-var]
+    wrong = tuple(replace(source, losses=-source.losses) for source in _sources())
     losses, _ = _search(make_strategy(name, {"sources": wrong}), 50)
     by_rank, _ = _search(make_strategy("source_rank", {"sources": wrong}), 50)
     assert min(losses) <= _optimum() + 0.3 < min(by_rank)
@@ -125,6 +126,15 @@ def test_it_goes_through_a_small_space_to_the_end_and_proposes_the_same_with_the
         losses = None if number == 4 else (float(sum(row)),)  # one fails
         observations.append(Observation(number=number, row=row, losses=losses))
     assert strategy.propose(small, observations, lambda row: tuple(row) not in seen, np.random.default_rng(9)) is None
+
+
+def test_what_sources_say_of_rows_does_not_depend_on_the_pool_they_are_of() -> None:
+    sources, table = _sources(), _table("target")
+    some, pool = table.rows[[3, 200, 17]].copy(), table.rows.copy()
+    alone = source_scores(table.space, sources, some.copy())
+    np.testing.assert_array_equal(source_scores(table.space, sources, some.copy(), pool), alone)
+    # One of them is not of the pool.
+    np.testing.assert_array_equal(source_scores(table.space, sources, some, pool[:100].copy()), alone)
 
 
 def test_workers_at_the_same_time_get_different_architectures() -> None:
@@ -246,8 +256,8 @@ def test_pairs_that_a_draw_orders_wrongly() -> None:
 
 def test_weights_go_to_what_ranks_like_the_target() -> None:
     good, _ = _sources()
-    bad = replace(good, losses=-good.losses)  # type: ignore[type-var]
-    strategy = RankingWeightedEnsemble(sources=(good, bad))  # type: ignore[arg-type]
+    bad = replace(good, losses=-good.losses)
+    strategy = RankingWeightedEnsemble(sources=(good, bad))
     rows, y = _data(15)
     scores = normal_scores(y)
     weights = strategy._weights(rows, scores, HammingGP.fit(rows, scores), np.random.default_rng(0))
