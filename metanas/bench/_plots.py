@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from metanas.bench._bench import Comparison
 from metanas.bench._scores import Score, critical_difference, interval, regrets
@@ -35,10 +35,12 @@ _STYLE: dict[Any, object] = {
 _DPI = 130
 _FLOOR = 0.01
 """Regret below this is drawn there: a logarithmic axis has no zero."""
+_BANDS = 6
+"""Contestants up to which intervals are drawn: more of them lie upon each other and hide the curves."""
 
 
 def draw_curves(comparison: Comparison, path: Path) -> None:
-    """Mean simple regret over evaluations with its 95 % interval: all tasks together, then each."""
+    """Mean simple regret over evaluations, of a few contestants with its 95 % interval: all tasks together, then each."""
     tasks: list[str | None] = [None, *(task.name for task in comparison.bench.tasks)]
     if len(tasks) == 2:
         tasks = tasks[1:]
@@ -71,15 +73,18 @@ def _curves(axes: Axes, comparison: Comparison, task: str | None) -> None:
     seeds = comparison.bench.seeds
     for column, contestant in enumerate(comparison.bench.contestants):
         mean = values[:, :, column].mean(axis=1)
-        ends = np.array([interval(line, seeds) for line in values[:, :, column]])
         colour = _COLOURS[column % len(_COLOURS)]
         axes.plot(
             grid, np.maximum(mean, _FLOOR), color=colour, label=contestant.name, linewidth=1.4,
             linestyle=_DASHES[column // len(_COLOURS) % len(_DASHES)],
         )  # fmt: skip
-        axes.fill_between(grid, *np.maximum(ends, _FLOOR).T, color=colour, alpha=0.12, linewidth=0)
+        if len(comparison.bench.contestants) <= _BANDS:
+            ends = np.array([interval(line, seeds) for line in values[:, :, column]])
+            axes.fill_between(grid, *np.maximum(ends, _FLOOR).T, color=colour, alpha=0.12, linewidth=0)
     axes.set_yscale("log")
     axes.set_xscale("log")
+    # Regrets of a search often span less than a power of ten, of which one label would be left.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
