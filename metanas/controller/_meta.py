@@ -85,8 +85,11 @@ class Meta(Strategy):
         self, space: SearchSpace, observations: Sequence[Observation], accept: Accept, rng: np.random.Generator
     ) -> Proposal | None:
         """See :meth:`Strategy.propose`."""
-        model = self._memory.model(space, self.sources, self.model, single=self.single)
         begun = sum(o.losses is not None or o.pending for o in observations)
+        if begun < self.start and not self._taught:
+            # To learn the encodings of a large space takes seconds, and the first trials need not wait for them.
+            return random_proposal(space, accept, rng)
+        model = self._memory.model(space, self.sources, self.model, single=self.single)
         if begun < self.start and not model.tells:
             return random_proposal(space, accept, rng)
         field = self._memory.field(space, model, self.facts, observations, accept, rng)
@@ -126,6 +129,11 @@ class Meta(Strategy):
         _, mean, std = believed
         draws = mean + std * np.random.default_rng(0).standard_normal((_DRAWS, len(mean)))
         return float((draws.argmax(axis=1) == mean.argmax()).mean())
+
+    @property
+    def _taught(self) -> bool:
+        """Whether there is anything to know before the first result."""
+        return self.model is not None or any(task.says_something for task in self.sources)
 
     def _believed(self, space: SearchSpace, observations: Sequence[Observation]) -> tuple[Rows, Any, Any] | None:
         """The evaluated networks that did not fail ``(n, n_decisions)``, and mean and deviation of their true scores ``(n,)``."""

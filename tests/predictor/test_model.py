@@ -247,6 +247,16 @@ def test_meta_starts_ahead_with_sources_and_finds_the_best_without(model: SpaceM
     assert search(Meta(), space, 12) == alone[:12]
 
 
+def test_the_first_random_trials_wait_for_no_encodings(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encoder_of(space: SearchSpace) -> None:
+        raise AssertionError(f"encodings of {space.name} are learned")
+
+    monkeypatch.setattr("metanas.controller._meta_memory.encoder_of", encoder_of)
+    assert len(search(Meta(start=3), space, 3)) == 3
+    with pytest.raises(AssertionError, match="encodings of toy"):
+        search(Meta(start=3), space, 4)
+
+
 def test_in_a_space_too_large_to_list_the_best_of_the_sources_are_candidates() -> None:
     large = parse_space_text(
         "space: large\ninput: table\nlet: {"
