@@ -86,12 +86,10 @@ class Meta(Strategy):
     ) -> Proposal | None:
         """See :meth:`Strategy.propose`."""
         begun = sum(o.losses is not None or o.pending for o in observations)
-        if begun < self.start and not self._taught:
-            # To learn the encodings of a large space takes seconds, and the first trials need not wait for them.
+        # A model that knows no source cannot tell, and to learn its encodings of a large space takes seconds.
+        if begun < self.start and not (self._taught and self._model(space).tells):
             return random_proposal(space, accept, rng)
-        model = self._memory.model(space, self.sources, self.model, single=self.single)
-        if begun < self.start and not model.tells:
-            return random_proposal(space, accept, rng)
+        model = self._model(space)
         field = self._memory.field(space, model, self.facts, observations, accept, rng)
         seen = _Seen(field, observations, rng)
         if not len(seen.places) and not model.tells:
@@ -135,11 +133,14 @@ class Meta(Strategy):
         """Whether there is anything to know before the first result."""
         return self.model is not None or any(task.says_something for task in self.sources)
 
+    def _model(self, space: SearchSpace) -> SpaceModel:
+        return self._memory.model(space, self.sources, self.model, single=self.single)
+
     def _believed(self, space: SearchSpace, observations: Sequence[Observation]) -> tuple[Rows, Any, Any] | None:
         """The evaluated networks that did not fail ``(n, n_decisions)``, and mean and deviation of their true scores ``(n,)``."""
         if not any(o.losses is not None for o in observations):
             return None
-        model = self._memory.model(space, self.sources, self.model, single=self.single)
+        model = self._model(space)
         field = self._memory.known_field(space, model, self.facts, observations)
         seen = _Seen(field, observations, None)
         if not len(seen.places) or not np.isfinite(seen.losses).any():
@@ -152,7 +153,7 @@ class Meta(Strategy):
         self, space: SearchSpace, observations: Sequence[Observation], rows: Rows, rng: np.random.Generator
     ) -> npt.NDArray[np.float64] | None:
         """See :meth:`Strategy.predict`; in units of normal scores, less is better."""
-        model = self._memory.model(space, self.sources, self.model, single=self.single)
+        model = self._model(space)
         if not observations and not model.sources:
             return None
         field = self._memory.known_field(space, model, self.facts, observations, rows)
@@ -168,7 +169,7 @@ class Meta(Strategy):
 
         Not differentiable in relaxed rows, since structure is read off whole graphs.
         """
-        model = self._memory.model(space, self.sources, self.model, single=self.single)
+        model = self._model(space)
 
         def bound(rows: Rows) -> npt.NDArray[np.float64]:
             field = self._memory.known_field(space, model, self.facts, observations, rows)

@@ -1,4 +1,4 @@
-"""Made-up searches that look like real ones."""
+"""An odd space, and made-up searches that look like real ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,32 @@ import numpy as np
 import pytest
 
 from metanas.report import DataSummary, DecisionSummary, RunSummary
+from metanas.space import SearchSpace, parse_space_text
 from metanas.trial import Status, TrialRecord
 
+ODD = """
+space: "a < b & c > d"
+language: 1
+input: image
+about: "An odd one: <b>bold</b> & more."
+let: {w: {choice: [8, 16]}}
+network:
+  - conv_bn: {out: "max($w, 12) * 2", kernel: {int: [1, 40]}}
+  - graph:
+      nodes: 5
+      edges:
+        0->1: {choice: {p: relu, q: {conv_bn: {kernel: 3}}, cut: none}}
+        0->2: {conv_bn: {kernel: {choice: [1, 3]}}}
+        1->3: {choice: {p: relu, q: {conv_bn: {kernel: 3}}, cut: none}}
+        2->3: identity
+        0->4: {optional: {conv_bn: {kernel: 5}}}
+        3->4: [bn, relu]
+  - {parallel: [identity, {conv: {kernel: 3}}, [relu, {choice: [tanh, gelu]}]], merge: mean}
+  - global_pool
+  - head
+constraints: ["params <= 1e6"]
+train: {lr: {float: [1e-4, 1e-1], log: true}}
+"""
 DECISIONS = (
     DecisionSummary(name="width", kind="choice", values=(8, 16, 24, 32)),
     DecisionSummary(name="stage1.times", kind="int", values=(1, 4)),
@@ -125,6 +149,12 @@ def fake_summary(**changes: Any) -> RunSummary:
         "seconds": 143.2, "workers": 2, "decisions": DECISIONS, "command": "metanas search runs/digits/run.yaml",
         "artefacts": ("best/architecture.json", "best/weights.safetensors", "best/network.py"),
     } | changes)  # fmt: skip
+
+
+@pytest.fixture
+def odd() -> SearchSpace:
+    """A space with a bit of everything, and names that want escaping."""
+    return parse_space_text(ODD)
 
 
 @pytest.fixture
