@@ -1,63 +1,143 @@
 """Structural features of networks, read off their canonical graphs.
 
 Dead edges are cut and identities contracted before anything is counted, so networks that are equal have equal
-features. What is counted: op instances by kind, paths from input to output by the ops on them (White et al. 2021,
-*BANANAS*, section 3.1, counts instead of bits), kinds by depth and by degree, and numbers of the whole.
+features. Counts are of op instances by kind, paths from input to output by the ops on them (White et al. 2021,
+*BANANAS*, section 3.1, counts instead of bits), kinds by depth and by degree, and numbers of the whole. Details are who
+reads whom, kinds by height, places without kinds, what a path holds of each kind at most, at least and on average, and
+how much of the output comes by way of it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import mul
 
 from metanas.architecture import INPUT, Instances
 
 _MAX_PATHS = 400
 """Distinct paths of one scope that are followed; what is beyond shows in the counts of kinds."""
-_MAX_DEPTH = 6
-"""Depths and degrees from here on share a feature."""
+_MOST = 6
+"""Depths, heights and degrees from here on share a feature."""
+_HEIGHTS = "height", "low"
+_PLACES = "depth", "near", "in", "out", *_HEIGHTS
+"""Of a node: the longest and the shortest way from the input, what it reads and what reads it, and likewise the ways to the
+output."""
+
+Features = dict[str, float]
+Found = defaultdict[str, float]
+Reads = Sequence[Sequence[tuple[int, int]]]
+"""Of each node, the nodes it reads and how often; the output comes last."""
 
 
 @lru_cache(maxsize=200_000)
-def features_of(graph: Instances | None) -> dict[str, float]:
-    """Features of one scope by name."""
+def features_of(graph: Instances | None) -> tuple[Features, Features]:
+    """Counts and details of one scope, those that are not zero."""
     if graph is None:
-        return {"cut": 1.0}
-    found: Counter[str] = Counter()
-    paths: list[Counter[tuple[str, ...]]] = [Counter({(): 1})]
-    deepest, nearest = [0], [0]
-    readers = [0] * len(graph.labels)
-    for v in range(1, len(graph.labels)):
-        label = graph.labels[v]
-        sources = [pair for port in graph.ports[v] for pair in port]
-        for source, count in sources:
+        return {"cut": 1.0}, {}
+    reads = [*([pair for port in ports for pair in port] for ports in graph.ports), graph.output]
+    counts: Found = defaultdict(float)
+    details: Found = defaultdict(float)
+    _count_nodes(counts, details, graph.labels, reads)
+    _count_paths(counts, graph.labels, reads)
+    _look_at_paths(details, graph.labels, reads)
+    return _kept(counts), _kept(details)
+
+
+def _count_nodes(counts: Found, details: Found, labels: Sequence[str], reads: Reads) -> None:
+    """Op instances by where they lie, who reads whom, and how much of the output comes by way of each kind."""
+    end = len(labels)
+    deepest, nearest = [0] * end, [0] * end
+    for v in range(1, end):
+        deepest[v] = 1 + max(deepest[source] for source, _ in reads[v])
+        nearest[v] = 1 + min(nearest[source] for source, _ in reads[v])
+    highest, lowest = [0] * (end + 1), [end + 1] * (end + 1)
+    lowest[end] = 0
+    readers = [0] * end
+    # What arrives at a node comes in equal parts from all that it reads.
+    flow = [0.0] * end + [1.0]
+    for v in range(end, 0, -1):
+        fan_in = sum(count for _, count in reads[v])
+        for source, count in reads[v]:
+            highest[source] = max(highest[source], 1 + highest[v])
+            lowest[source] = min(lowest[source], 1 + lowest[v])
             readers[source] += count
-        arriving = _summed([(paths[source], count) for source, count in sources])
-        paths.append(Counter({(*path, label): count for path, count in arriving.items()}))
-        deepest.append(1 + max(deepest[source] for source, _ in sources))
-        nearest.append(1 + min(nearest[source] for source, _ in sources))
-        fan_in = sum(count for _, count in sources)
-        found[f"op {label}"] += 1
-        found[f"depth {min(deepest[v], _MAX_DEPTH)} {label}"] += 1
-        found[f"near {min(nearest[v], _MAX_DEPTH)} {label}"] += 1
-        found[f"in {min(fan_in, _MAX_DEPTH)} {label}"] += 1
-        found["edges"] += fan_in
-    for source, count in graph.output:
-        readers[source] += count
-    for v in range(1, len(graph.labels)):
-        found[f"out {min(readers[v], _MAX_DEPTH)} {graph.labels[v]}"] += 1
-    through = _summed([(paths[source], count) for source, count in graph.output])
+            flow[source] += flow[v] * count / fan_in
+            if source != INPUT:
+                details[f"edge {labels[source]} > {labels[v] if v < end else 'output'}"] += count
+    for v in range(1, end):
+        fan_in = sum(count for _, count in reads[v])
+        label = labels[v]
+        numbers = deepest[v], nearest[v], fan_in, readers[v], highest[v], lowest[v]
+        for place, number in zip(_PLACES, numbers, strict=True):
+            bounded = number if number < _MOST else _MOST
+            (details if place in _HEIGHTS else counts)[f"{place} {bounded} {label}"] += 1
+            details[f"{place} {bounded}"] += 1
+        counts[f"op {label}"] += 1
+        counts["edges"] += fan_in
+        details[f"flow {label}"] += flow[v]
+    counts["nodes"] += end - 1
+    counts["longest"] += highest[INPUT] - 1
+    counts["shortest"] += lowest[INPUT] - 1
+    counts["from input"] += readers[INPUT]
+    counts["to output"] += sum(count for _, count in reads[end])
+    details["flow of input"] += flow[INPUT]
+
+
+def _count_paths(counts: Found, labels: Sequence[str], reads: Reads) -> None:
+    """Paths by the ops on them, and by their lengths."""
+    paths: list[Counter[tuple[str, ...]]] = [Counter({(): 1})]
+    for v in range(1, len(labels)):
+        arriving = _summed([(paths[source], count) for source, count in reads[v]])
+        paths.append(Counter({(*path, labels[v]): count for path, count in arriving.items()}))
+    through = _summed([(paths[source], count) for source, count in reads[-1]])
     for path, count in through.items():
-        found["path " + " > ".join(path)] += count
-        found[f"length {min(len(path), 2 * _MAX_DEPTH)}"] += count
-    found["paths"] += sum(through.values())
-    found["nodes"] += len(graph.labels) - 1
-    found["longest"] += max(deepest[source] for source, _ in graph.output)
-    found["shortest"] += min(nearest[source] for source, _ in graph.output)
-    found["from input"] += readers[INPUT]
-    found["to output"] += sum(count for _, count in graph.output)
-    return {name: float(count) for name, count in found.items()}
+        counts["path " + " > ".join(path)] += count
+        counts[f"length {min(len(path), 2 * _MOST)}"] += count
+    counts["paths"] += sum(through.values())
+
+
+def _look_at_paths(details: Found, labels: Sequence[str], reads: Reads) -> None:
+    """Of each kind: the most, fewest and mean instances on a path, and the share of paths that hold one.
+
+    Of all paths, in one pass: each node needs only what is known of those it reads.
+    """
+    kinds = sorted(set(labels[1:]))
+    places = {kind: place for place, kind in enumerate(kinds)}
+    none = [0] * len(kinds)
+    # Of the paths to each node: how many; of each kind the most and the fewest on one, instances on all, and paths without.
+    known = [(1, none, none, none, [1] * len(kinds))]
+    for v in range(1, len(reads)):
+        parts = [known[source] for source, _ in reads[v]]
+        if len(parts) == 1 and reads[v][0][1] == 1:  # the commonest case, by far
+            total = parts[0][0]
+            most, fewest, instances, without = (numbers.copy() for numbers in parts[0][1:])
+        else:
+            totals, mosts, fewests, all_instances, withouts = zip(*parts, strict=True)
+            times = [count for _, count in reads[v]]
+            total = sum(map(mul, times, totals))
+            most = [*map(max, zip(*mosts, strict=True))]
+            fewest = [*map(min, zip(*fewests, strict=True))]
+            instances = [sum(map(mul, times, numbers)) for numbers in zip(*all_instances, strict=True)]
+            without = [sum(map(mul, times, numbers)) for numbers in zip(*withouts, strict=True)]
+        if v < len(labels):
+            here = places[labels[v]]
+            most[here] += 1
+            fewest[here] += 1
+            instances[here] += total
+            without[here] = 0
+        known.append((total, most, fewest, instances, without))
+    total, most, fewest, instances, without = known[-1]
+    for place, kind in enumerate(kinds):
+        details[f"most {kind}"] = most[place]
+        details[f"fewest {kind}"] = fewest[place]
+        details[f"mean {kind}"] = instances[place] / total
+        details[f"through {kind}"] = 1 - without[place] / total
+
+
+def _kept(found: Found) -> Features:
+    return {name: float(value) for name, value in found.items() if value}
 
 
 def _summed(parts: Sequence[tuple[Counter[tuple[str, ...]], int]]) -> Counter[tuple[str, ...]]:

@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.encoding._scopes import Scopes
-from metanas.encoding._structure import features_of
+from metanas.encoding._structure import Features, features_of
 from metanas.space import Rows, SearchSpace
 
 RARE = 0.004
 """A feature of fewer networks than this share is left out: nothing can be learned of it from a few hundred results."""
 WIDEST = 256
-"""Most features kept, the most frequent first: a kernel on more is slower and no better."""
+"""Most counts kept, and most details, the most frequent first: a kernel on more is slower and no better."""
 
 
 @dataclass(frozen=True)
 class StructureEncoder:
-    """Counts of ops, paths, depths and degrees in canonical graphs, and the positions of numeric decisions.
+    """Counts of ops, paths, depths and degrees in canonical graphs, the positions of numeric decisions, and details of graphs.
 
     The columns are a vocabulary that is learned once from rows of the space, so that they mean the same for all that
     is encoded later; what it does not hold is not counted.
@@ -30,8 +30,10 @@ class StructureEncoder:
 
     space: SearchSpace
     """Whose rows are encoded. A tabular space has no graphs, and only numeric decisions."""
-    names: tuple[str, ...]
-    """A name for each column."""
+    counts: tuple[str, ...]
+    """A name for each of the first columns: counts and positions."""
+    details: tuple[str, ...] = ()
+    """Likewise for the others."""
     _scopes: Scopes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -41,32 +43,31 @@ class StructureEncoder:
     def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
         """The vocabulary of the networks of some rows, best all or thousands: features that some have and not all alike."""
         blank = cls(space, ())
-        counts: Counter[str] = Counter()
-        first: dict[str, float] = {}
-        varies: set[str] = set()
-        for number, found in enumerate(blank._found(rows)):
-            for name, value in found.items():
-                counts[name] += 1
-                if first.setdefault(name, value) != value or counts[name] != number + 1:
-                    varies.add(name)
-        # One that the last rows lack varies, too.
-        kept = [n for n, c in counts.items() if (n in varies or c < len(rows)) and c >= RARE * len(rows)]
-        kept.sort(key=lambda name: (-counts[name], name))
-        learned = cls(space, tuple(kept[:WIDEST]))
+        counts, details = _Vocabulary(), _Vocabulary()
+        for counted, looked_at in blank._found(rows):
+            counts.add(counted)
+            details.add(looked_at)
+        learned = cls(space, counts.kept(), details.kept())
         # What is known of these rows already.
         object.__setattr__(learned, "_scopes", blank._scopes)
         return learned
 
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
-        """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: counts, not standardised."""
+        """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: as they are, not standardised."""
         encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
         columns = self._columns
         for line, found in enumerate(self._found(rows)):
-            for name, value in found.items():
-                column = columns.get(name)
-                if column is not None:
-                    encoded[line, column] = value
+            for some in found:
+                for name, value in some.items():
+                    column = columns.get(name)
+                    if column is not None:
+                        encoded[line, column] = value
         return encoded
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each column."""
+        return self.counts + self.details
 
     def live(self, rows: Rows) -> Rows:
         """Rows with −1 for every decision that does not matter to the network, as on an edge that leads nowhere."""
@@ -95,15 +96,44 @@ class StructureEncoder:
             numeric.append((column, f"position {decision.name}", 1 + ranks))
         return numeric
 
-    def _found(self, rows: Rows) -> Iterator[dict[str, float]]:
-        """Features of each row by name."""
+    def _found(self, rows: Rows) -> Iterator[tuple[Features, Features]]:
+        """Counts and details of each row."""
         for row in rows.tolist():
-            total: dict[str, float] = {}
+            found: tuple[Features, Features] = {}, {}
             if not self.space.tabular:
                 for scope, times in self._scopes.of(row):
-                    for name, value in features_of(scope.graph).items():
-                        total[name] = total.get(name, 0.0) + times * value
+                    for total, features in zip(found, features_of(scope.graph), strict=True):
+                        for name, value in features.items():
+                            total[name] = total.get(name, 0.0) + times * value
             for column, name, positions in self._positions:
                 if row[column] >= 0:
-                    total[name] = float(positions[row[column]])
-            yield total
+                    found[0][name] = float(positions[row[column]])
+            yield found
+
+
+class _Vocabulary:
+    """Which features vary, and how many rows have each."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._having: Counter[str] = Counter()
+        self._first: dict[str, float] = {}
+        self._varying: set[str] = set()
+
+    def add(self, found: Features) -> None:
+        """One row more."""
+        self._rows += 1
+        for name, value in found.items():
+            self._having[name] += 1
+            if self._first.setdefault(name, value) != value:
+                self._varying.add(name)
+
+    def kept(self) -> tuple[str, ...]:
+        """Those of enough rows that are not alike in all, the most frequent first."""
+        kept = [
+            name
+            for name, count in self._having.items()
+            if (name in self._varying or count < self._rows) and count >= RARE * self._rows
+        ]
+        kept.sort(key=lambda name: (-self._having[name], name))
+        return tuple(kept[:WIDEST])

@@ -43,17 +43,20 @@ class Parts:
         return (self.transfer[0], self.transfer[-1]) if self.transfer else ()
 
 
-def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: float, relevance: Array) -> Parts:
+def make_parts(
+    encoded: Sequence[Array], compared: Array, scores: Array, weights: Array, spread: float, relevance: Array
+) -> Parts:
     """From encodings ``(n, d)``, sources' scores ``(m, n)`` and weights ``(m,)`` that sum to 1.
 
     ``spread`` is the standard deviation of the weighted mean over the space, ``relevance`` ``(d,)`` what the features of
-    both encodings are worth.
+    both encodings are worth, and ``compared`` ``(n, k)`` the structure by which networks are alike where no source tells.
     """
     n = len(encoded[0])
     one = np.ones((n, 1), dtype=np.float32)
     decisions, structure = (np.asarray(block, dtype=np.float32) for block in encoded)
+    untaught = one, decisions, np.asarray(compared, dtype=np.float32)
     if not len(scores):
-        return Parts(np.zeros(0), (), (one, decisions, structure))
+        return Parts(np.zeros(0), (), untaught)
     mean = weights @ scores
     average = mean / max(spread, 1e-6)
     root = np.sqrt(len(scores))
@@ -61,7 +64,7 @@ def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: 
     each = np.ascontiguousarray((scores / root).T, dtype=np.float32)
     features = weighed((decisions, structure), relevance)
     transfer = (one, average[:, None].astype(np.float32), deviations, each, features)
-    return Parts(average, transfer, (one, decisions, structure))
+    return Parts(average, transfer, untaught)
 
 
 def similarity_weights(

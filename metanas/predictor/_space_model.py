@@ -207,7 +207,9 @@ class SpaceModel:
         correlation = self.correlation[np.ix_(chosen, chosen)]
         spread = float(np.sqrt(max(float(weights @ correlation @ weights), 1e-12))) if chosen else 1.0
         relevance = np.mean([self.sources[i].relevance for i in chosen], axis=0) if chosen else np.zeros(0)
-        return make_parts(encoded, scores[chosen], weights, spread, relevance)
+        # Beside experts that know sources, the one that does not may chase odd networks every second time; alone it must not.
+        compared = encoded[1] if self.tells else self.encoder.counts(encoded[1])
+        return make_parts(encoded, compared, scores[chosen], weights, spread, relevance)
 
     def experts(self, parts: Parts) -> list[Expert]:
         """The Gaussian processes of a target."""

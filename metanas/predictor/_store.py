@@ -28,7 +28,7 @@ from metanas.space import SearchSpace, parse_space_text
 
 Array = npt.NDArray[Any]
 
-FORMAT = 2
+FORMAT = 3
 """One more when what is written changes."""
 CARD, ARRAYS = "predictor.json", "arrays.safetensors"
 _MOST_BYTES = 256 * 2**20
@@ -154,7 +154,8 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
     return {
         "name": model.space.name,
         "text": model.space.text,
-        "vocabulary": list(model.encoder.structure.names),
+        "counts": list(model.encoder.structure.counts),
+        "details": list(model.encoder.structure.details),
         "share": model.share,
         "length": model.length,
         "repeatable": model.repeatable,
@@ -176,7 +177,7 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
     encoder = model.encoder
     arrays: dict[str, Array] = {
         "centre.decisions": encoder.centres[0], "centre.structure": encoder.centres[1],
-        "scale.decisions": encoder.scales[0], "scale.structure": encoder.scales[1],
+        "scale.decisions": encoder.scales[0], "scale.structure": encoder.scales[1], "shares": encoder.shares,
         "centres": model.centres, "correlation": model.correlation, "transfer": model.transfer, "plain": model.plain,
     }  # fmt: skip
     for number, source in enumerate(model.sources):
@@ -192,14 +193,15 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
 
 
 def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
-    vocabulary = tuple(_text(name) for name in settings["vocabulary"])
-    structure = StructureEncoder(space, vocabulary)
+    counts, details = (tuple(_text(name) for name in settings[part]) for part in ("counts", "details"))
+    d = len(counts) + len(details)
     encoder = NetworkEncoder(
-        structure=structure,
-        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, len(vocabulary))),
-        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, len(vocabulary))),
+        structure=StructureEncoder(space, counts, details),
+        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, d)),
+        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, d)),
+        shares=_numbers(arrays["shares"], 1, d),
     )
-    if not all((scale > 0).all() for scale in encoder.scales):
+    if not all((scale > 0).all() for scale in (*encoder.scales, encoder.shares)):
         raise ValueError("a scale is not positive")
     described = list(settings["sources"])
     m = len(described)
