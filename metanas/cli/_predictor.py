@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from metanas.predictor import Judgement, Predictor
 
@@ -146,13 +146,16 @@ def _say(made: Predictor, folder: Path) -> None:
 
 def _card(card: dict[str, Any]) -> list[str]:
     lines = [f"{card['name']}, written by metanas {card['metanas']}"]
+    wide = _wide(task["name"] for entry in card["card"] for task in entry["tasks"])
     for entry in card["card"]:
         lines += ["", f"space {entry['space']}, {entry['decisions']} decisions"]
         ranks = entry.get("rank_correlation", {})
-        lines.append(f"  {'task':36}{'results':>8}   Kendall's tau, left out, after 0, 10, 20, 50, 100 of its results")
+        lines.append(
+            f"  {'task':{wide}}{'results':>8}   Kendall's tau, left out, after 0, 10, 20, 50, 100 of its results"
+        )
         for task in entry["tasks"]:
             taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
-            lines.append(f"  {task['name']:36}{task['results']:8,}   {taus or 'needs another task to be judged'}")
+            lines.append(f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}")
         if "covered_80" in entry:
             lines.append(f"  80 % intervals cover {100 * entry['covered_80']:.0f} % of left-out results")
     lines += ["", "It abstains from every other space, where the search goes on without it."]
@@ -162,9 +165,10 @@ def _card(card: dict[str, Any]) -> list[str]:
 def _table(found: Sequence[Judgement]) -> str:
     import numpy as np
 
-    title = f"{'task':36}{'known':>6}{'tau':>8}{'alone':>8}{'regret':>10}{'alone':>10}"
-    lines = [f"{title}   share covered by 50, 80, 95 % intervals"]
     tasks = list(dict.fromkeys(each.task for each in found))
+    wide = _wide(tasks)
+    title = f"{'task':{wide}}{'known':>6}{'tau':>8}{'alone':>8}{'regret':>10}{'alone':>10}"
+    lines = [f"{title}   share covered by 50, 80, 95 % intervals"]
     for task in [*tasks, "mean"]:
         for n in sorted({each.results for each in found}):
             these = [each for each in found if each.results == n and task in (each.task, "mean")]
@@ -178,8 +182,13 @@ def _table(found: Sequence[Judgement]) -> str:
                 _mean([each.regret for each in these], "10.4g"),
                 _mean([each.plain_regret for each in these], "10.4g"),
             )
-            lines.append(f"{task:36}{n:6}{''.join(cells)}   {covered}")
+            lines.append(f"{task:{wide}}{n:6}{''.join(cells)}   {covered}")
     return "\n".join(lines)
+
+
+def _wide(names: Iterable[str]) -> int:
+    """Width of a column of names."""
+    return max([34, *map(len, names)]) + 2
 
 
 def _mean(values: Sequence[float | None], form: str) -> str:
