@@ -122,12 +122,18 @@ def show(name: str, as_json: bool) -> None:
 @predictor.command("list")
 def list_() -> None:
     """List the predictors that have a name."""
+    from metanas.errors import MetanasError
     from metanas.predictor import find_predictor, predictor_names, read_card
 
-    for name in predictor_names():
+    names = predictor_names()
+    for name in names:
         folder = find_predictor(name, base=Path.cwd())
-        spaces = ", ".join(entry["space"] for entry in read_card(folder)["card"])
-        click.echo(f"{name:16} {spaces:40} {folder}")
+        try:
+            spaces = ", ".join(entry["space"] for entry in read_card(folder)["card"])
+        except MetanasError as error:
+            # One that cannot be opened hides no other.
+            spaces = f"({error.found}: {error.remedy})"
+        click.echo(f"{name:{max(map(len, names))}}  {spaces:40} {folder}")
 
 
 def _count(text: str) -> int | None:

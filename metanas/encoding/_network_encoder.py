@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from metanas.architecture import CanonicalIds
 from metanas.encoding._one_hot import OneHot
-from metanas.encoding._structure_encoder import RARE, StructureEncoder
+from metanas.encoding._structure_encoder import StructureEncoder
 from metanas.space import Rows, SearchSpace
 
 Array = npt.NDArray[Any]
@@ -28,10 +28,10 @@ _ORBITS = 65_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkEncoder:
-    """Decisions and structure of networks, each ``(n, d)``, centred, a typical squared norm of 1.
+    """Decisions and structure of networks, each ``(n, d)``, centred, with a mean squared norm of 1.
 
     What few networks have says little of the others, so a column of the structure weighs as much as the share of networks
-    that have what it tells of.
+    that have what it tells of; most weigh what nearly all have.
 
     Equal networks have equal structure. Where a space can be enumerated they have equal decisions, too: the mean of the
     one-hot encodings of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
@@ -59,8 +59,8 @@ class NetworkEncoder:
         decisions, found = blank(rows)
         spread = np.sqrt(max(float(decisions.var(axis=0).sum()), 1e-12))
         deviation = found.std(axis=0)
-        shares = np.maximum((found != 0).mean(axis=0), RARE)
-        weights = shares / max(shares.sum(), RARE)
+        shares = (found != 0).mean(axis=0)
+        weights = shares / max(float(shares.sum()), 1.0)  # of no columns at all, the sum is 0
         return cls(
             structure=structure,
             centres=(decisions.mean(axis=0), found.mean(axis=0)),
@@ -83,21 +83,21 @@ class NetworkEncoder:
             self._known[key] = self._encoded(rows)
         return self._known[key]
 
-    def counts(self, structure: Array) -> Array:
-        """Of the structure ``(n, d)``, the counts alone, ``(n, k)``, each with the same weight; a typical squared norm of 1, too.
+    def counts_of(self, structure: Array) -> Array:
+        """Of the structure ``(n, d)``, the counts alone, ``(n, k)``, each with the same weight; their mean squared norm is 1, too.
 
-        Where nothing tells what matters, networks are better compared by these: details make those of few ops look odder than they
-        are, and what is odd looks promising.
+        A search that nothing was taught is quicker by these: by the details, networks of few ops lie far from all others, and what lies
+        far looks promising.
         """
         k = len(self.structure.counts)
         return np.asarray(structure[:, :k] * np.sqrt(self.shares.sum() / self.shares[:k] / max(k, 1)), dtype=np.float32)
 
     def _encoded(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         decisions = self._decisions(rows)
-        counts = self.structure(rows)
+        found = self.structure(rows)
         scaled = [
             ((block - centre) / scale).astype(np.float32)
-            for block, centre, scale in zip((decisions, counts), self.centres, self.scales, strict=True)
+            for block, centre, scale in zip((decisions, found), self.centres, self.scales, strict=True)
         ]
         return scaled[0], scaled[1]
 

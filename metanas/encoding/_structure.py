@@ -2,13 +2,14 @@
 
 Dead edges are cut and identities contracted before anything is counted, so networks that are equal have equal
 features. Counts are of op instances by kind, paths from input to output by the ops on them (White et al. 2021,
-*BANANAS*, section 3.1, counts instead of bits), kinds by depth and by degree, and numbers of the whole. Details are who
-reads whom, kinds by height, places without kinds, what a path holds of each kind at most, at least and on average, and
-how much of the output comes by way of it.
+*BANANAS*, section 3.1, counts instead of bits), kinds by depth and by degree, and numbers of the whole. Details are which
+kinds read which, kinds by height, how many ops of whatever kind stand at each depth, height and degree, what a path holds
+of each kind at most, at least and on average, and how much of the output comes by way of it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -55,7 +56,7 @@ def _count_nodes(counts: Found, details: Found, labels: Sequence[str], reads: Re
     highest, lowest = [0] * (end + 1), [end + 1] * (end + 1)
     lowest[end] = 0
     readers = [0] * end
-    # What arrives at a node comes in equal parts from all that it reads.
+    # What arrives at a node comes in equal parts from all that it reads, one as often as it is read.
     flow = [0.0] * end + [1.0]
     for v in range(end, 0, -1):
         fan_in = sum(count for _, count in reads[v])
@@ -137,7 +138,8 @@ def _look_at_paths(details: Found, labels: Sequence[str], reads: Reads) -> None:
 
 
 def _kept(found: Found) -> Features:
-    return {name: float(value) for name, value in found.items() if value}
+    # Rounded, so that what is the same for all networks does not vary by rounding; names are shared by all graphs.
+    return {sys.intern(name): round(float(value), 9) for name, value in found.items() if value}
 
 
 def _summed(parts: Sequence[tuple[Counter[tuple[str, ...]], int]]) -> Counter[tuple[str, ...]]:

@@ -49,7 +49,7 @@ def make_parts(
     """From encodings ``(n, d)``, sources' scores ``(m, n)`` and weights ``(m,)`` that sum to 1.
 
     ``spread`` is the standard deviation of the weighted mean over the space, ``relevance`` ``(d,)`` what the features of
-    both encodings are worth, and ``compared`` ``(n, k)`` the structure by which networks are alike where no source tells.
+    both encodings are worth, and ``compared`` ``(n, k)`` what of the structure the expert without sources compares networks by.
     """
     n = len(encoded[0])
     one = np.ones((n, 1), dtype=np.float32)

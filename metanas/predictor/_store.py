@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._version import __version__
-from metanas.encoding import NetworkEncoder, StructureEncoder
+from metanas.encoding import RARE, NetworkEncoder, StructureEncoder
 from metanas.errors import MetanasError
 from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
@@ -193,16 +193,20 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
 
 
 def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
-    counts, details = (tuple(_text(name) for name in settings[part]) for part in ("counts", "details"))
-    d = len(counts) + len(details)
+    counts, details = _names(settings["counts"]), _names(settings["details"])
+    width = len(counts) + len(details)
+    if len({*counts, *details}) < width:
+        raise ValueError("a column has the name of another one")
     encoder = NetworkEncoder(
         structure=StructureEncoder(space, counts, details),
-        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, d)),
-        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, d)),
-        shares=_numbers(arrays["shares"], 1, d),
+        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, width)),
+        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, width)),
+        shares=_numbers(arrays["shares"], 1, width),
     )
-    if not all((scale > 0).all() for scale in (*encoder.scales, encoder.shares)):
+    if not all((scale > 0).all() for scale in encoder.scales):
         raise ValueError("a scale is not positive")
+    if ((encoder.shares < RARE - 1e-9) | (encoder.shares > 1)).any():
+        raise ValueError("a share of networks is none")
     described = list(settings["sources"])
     m = len(described)
     sources = tuple(_source(d, _part(arrays, f"sources.{k}."), encoder, space) for k, d in enumerate(described))
@@ -246,6 +250,12 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
 
 def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list of names, found {type(value).__name__}")
+    return tuple(_text(name) for name in value)
 
 
 def _text(value: Any) -> str:

@@ -81,6 +81,19 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert card["card"][0]["tasks"][-1] == {"name": run.name, "results": 8, "facts": {}}
 
 
+def test_a_predictor_that_cannot_be_opened_hides_no_other(kitchen: Path, command: Command) -> None:
+    old = kitchen / "data" / "metanas" / "predictors" / "a"
+    old.mkdir(parents=True)
+    (old / "predictor.json").write_text('{"format": 1, "metanas": "0.1.0"}')
+    (old / "arrays.safetensors").write_bytes(b"")
+    code, out, _ = command("predictor", "list")
+    assert code == 0
+    first, second = out.splitlines()
+    assert first.split()[0] == "a"
+    assert "metanas predictor fit" in first
+    assert second.split()[:2] == ["benchmarks", "nasbench201,"]
+
+
 def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
     options = ("--from", "tables.yaml", "--known", "30", "--seeds", "1")
     code, out, err = command("predictor", "evaluate", *options, "--json")

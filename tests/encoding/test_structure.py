@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from metanas.architecture import CanonicalIds
+from metanas.architecture import CanonicalIds, Instances, Multiset
 from metanas.encoding import NetworkEncoder, StructureEncoder
+from metanas.encoding._structure import features_of
 from metanas.space import builtin_spaces, load_space, parse_space_text
 
 CELL = """
@@ -68,13 +72,66 @@ def test_details_tell_what_paths_hold(edges: tuple[int, int, int], expected: dic
     assert {name: found[f"{name} {CONV}"] for name in expected} == expected
 
 
-def test_details_tell_who_reads_whom() -> None:
-    space = parse_space_text(CELL)
-    encoder = StructureEncoder.learn(space, space.rows(100))
-    line = encoder(np.array([[2, 2, 2]], dtype=np.int64))[0]
-    found = dict(zip(encoder.names, line.tolist(), strict=True))
-    assert found[f"edge {CONV} > {CONV}"] == 1
-    assert found[f"edge {CONV} > output"] == 2
+def by_paths(graph: Instances) -> dict[str, float]:
+    """Details of a graph by going through all its paths, for as long as they are few."""
+    reads = [*([pair for port in ports for pair in port] for ports in graph.ports), graph.output]
+    end = len(graph.labels)
+    paths: list[tuple[tuple[int, ...], Fraction]] = []
+
+    def walk(node: int, behind: tuple[int, ...], share: Fraction) -> None:
+        if node == 0:
+            paths.append((behind, share))
+            return
+        fan_in = sum(count for _, count in reads[node])
+        for source, count in reads[node]:
+            for _ in range(count):
+                walk(source, (source, *behind) if source else behind, share / fan_in)
+
+    walk(end, (), Fraction(1))
+    found: dict[str, float] = defaultdict(float, {"flow of input": 1.0})
+    for kind in set(graph.labels[1:]):
+        on = [sum(graph.labels[v] == kind for v in path) for path, _ in paths]
+        found[f"most {kind}"], found[f"fewest {kind}"] = max(on), min(on)
+        found[f"mean {kind}"] = sum(on) / len(on)
+        found[f"through {kind}"] = sum(n > 0 for n in on) / len(on)
+        found[f"flow {kind}"] = float(sum(share * n for (_, share), n in zip(paths, on, strict=True)))
+    for v in range(1, end + 1):
+        for source, count in reads[v]:
+            if source:
+                found[f"edge {graph.labels[source]} > {graph.labels[v] if v < end else 'output'}"] += count
+    for v in range(1, end):
+        before = [path.index(v) + 1 for path, _ in paths if v in path]
+        behind = [len(path) - path.index(v) for path, _ in paths if v in path]
+        fan_in = sum(count for _, count in reads[v])
+        readers = sum(count for each in reads for source, count in each if source == v)
+        for place, number in (("depth", max(before)), ("near", min(before)), ("in", fan_in), ("out", readers)):
+            found[f"{place} {min(number, 6)}"] += 1
+        for place, number in (("height", max(behind)), ("low", min(behind))):
+            found[f"{place} {min(number, 6)}"] += 1
+            found[f"{place} {min(number, 6)} {graph.labels[v]}"] += 1
+    return {name: value for name, value in found.items() if value}
+
+
+def random_graph(rng: np.random.Generator) -> Instances:
+    """Up to seven ops of three kinds that read up to three nodes once or twice, some by two ports."""
+    size = int(rng.integers(8))
+    labels = ("", *rng.choice(list("abc"), size).tolist())
+
+    def some(upto: int) -> Multiset:
+        chosen = rng.choice(upto, min(upto, int(rng.integers(1, 4))), replace=False)
+        return tuple((int(source), int(rng.integers(1, 3))) for source in sorted(chosen))
+
+    ports = [(), *(tuple(sorted(some(v) for _ in range(rng.integers(1, 3)))) for v in range(1, size + 1))]
+    used = {source for each in ports for port in each for source, _ in port}
+    output = tuple((v, int(rng.integers(1, 3))) for v in range(size + 1) if v not in used or v == size)
+    return Instances(labels, tuple(ports), output)
+
+
+def test_details_are_those_of_all_paths() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        graph = random_graph(rng)
+        assert features_of(graph)[1] == pytest.approx(by_paths(graph), abs=1e-8)
 
 
 def test_counts_are_a_part_of_the_structure() -> None:
@@ -83,7 +140,7 @@ def test_counts_are_a_part_of_the_structure() -> None:
     rows = space.sample(2_000, np.random.default_rng(1), prior=False)
     structure = encoder(rows)[1]
     assert structure.shape == (2_000, len(encoder.structure.counts) + len(encoder.structure.details))
-    counts = encoder.counts(structure)
+    counts = encoder.counts_of(structure)
     assert counts.shape == (2_000, len(encoder.structure.counts))
     # Typical networks have a squared norm of 1, and the counts the same weight each.
     for block in (structure, counts):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +123,21 @@ def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:
     assert opinion_tau(shuffled, 0.2, 40) > opinion_tau(SpaceModel.untrained(space), 0.2, 40) - 0.1
 
 
+def test_only_where_sources_tell_the_expert_without_them_compares_details(
+    model: SpaceModel, space: SearchSpace
+) -> None:
+    shuffled = SpaceModel.fit(space, [task(space, n, 0.1, shuffled=True) for n in "pqr"])
+    rows = space.rows(1000)
+    names = model.encoder.structure
+    assert names.details
+    for known, width in (
+        (model, len(names.names)),
+        (shuffled, len(names.counts)),
+        (SpaceModel.untrained(space), len(names.counts)),
+    ):
+        assert known.parts(*known.on(rows), {}).untaught[2].shape == (len(rows), width)
+
+
 def test_eighty_percent_intervals_cover_about_that(model: SpaceModel) -> None:
     assert 0.7 <= model.quality["covered_80"] <= 0.9
     shares = []
@@ -168,6 +186,9 @@ def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> N
     read = again.model_for(model.space)
     assert read is not None
     assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
+    assert read.encoder.structure.names == model.encoder.structure.names
+    structure = model.on(rows)[0][1]
+    assert np.allclose(read.encoder.counts_of(structure), model.encoder.counts_of(structure), atol=1e-6)
 
 
 def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceModel, space: SearchSpace) -> None:
@@ -179,6 +200,13 @@ def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceMode
     assert predictor.model_for(parse_space_text(TEXT)) is known
 
 
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """What a predictor's file says of its first space."""
+    card = json.loads((folder / "predictor.json").read_text())
+    change(card["spaces"][0])
+    (folder / "predictor.json").write_text(json.dumps(card))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -186,6 +214,8 @@ def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceMode
         lambda folder: (folder / "predictor.json").write_text("[" * 100_000),
         lambda folder: (folder / "predictor.json").write_text('{"format": 99, "metanas": "9"}'),
         lambda folder: (folder / "predictor.json").write_text('{"format": 1, "metanas": "0.1"}'),
+        lambda folder: edit(folder, lambda space: space.update(counts=space["counts"][:1] * len(space["counts"]))),
+        lambda folder: edit(folder, lambda space: space.update(counts="c" * len(space["counts"]))),
         lambda folder: (folder / "arrays.safetensors").write_bytes(b"\x80\x04cposix\nsystem\n."),
         lambda folder: (folder / "arrays.safetensors").unlink(),
     ],
@@ -207,6 +237,9 @@ def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: 
         ("0.sources.0.weights", lambda a: a * np.nan),
         ("0.transfer", lambda a: a[:3]),
         ("0.scale.structure", lambda a: a * 0),
+        ("0.shares", lambda a: a * 0),
+        ("0.shares", lambda a: a * 1e308),
+        ("0.shares", lambda a: a[:3]),
     ],
 )
 def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
