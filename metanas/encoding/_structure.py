@@ -43,7 +43,8 @@ def features_of(graph: Instances | None) -> tuple[Features, Features]:
     _count_nodes(counts, details, graph.labels, reads)
     _count_paths(counts, graph.labels, reads)
     _look_at_paths(details, graph.labels, reads)
-    return _kept(counts), _kept(details)
+    # Rounded, so that what is the same for all networks does not vary by rounding.
+    return _kept(counts), {name: round(value, 9) for name, value in _kept(details).items()}
 
 
 def _count_nodes(counts: Found, details: Found, labels: Sequence[str], reads: Reads) -> None:
@@ -138,8 +139,8 @@ def _look_at_paths(details: Found, labels: Sequence[str], reads: Reads) -> None:
 
 
 def _kept(found: Found) -> Features:
-    # Rounded, so that what is the same for all networks does not vary by rounding; names are shared by all graphs.
-    return {sys.intern(name): round(float(value), 9) for name, value in found.items() if value}
+    # Names are shared by all graphs.
+    return {sys.intern(name): float(value) for name, value in found.items() if value}
 
 
 def _summed(parts: Sequence[tuple[Counter[tuple[str, ...]], int]]) -> Counter[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from metanas.architecture import Instances
 from metanas.encoding._scopes import Scopes
 from metanas.encoding._structure import Features, features_of
 from metanas.space import Rows, SearchSpace
@@ -18,6 +19,8 @@ RARE = 0.004
 """A feature of fewer networks than this share is left out: nothing can be learned of it from a few hundred results."""
 WIDEST = 256
 """Most counts kept, and most details, the most frequent first: a kernel on more is slower and no better."""
+_MAX_GRAPHS = 200_000
+"""Scopes whose encodings are remembered; the memory starts anew when full."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class StructureEncoder:
     details: tuple[str, ...] = ()
     """Likewise for the others."""
     _scopes: Scopes = field(init=False, repr=False, compare=False)
+    _graphs: dict[Instances | None, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_scopes", Scopes(self.space))
@@ -54,15 +60,16 @@ class StructureEncoder:
 
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: as they are, not standardised."""
-        encoded = np.zeros((len(rows), len(self.names)), dtype=np.float32)
-        columns = self._columns
-        for line, found in enumerate(self._found(rows)):
-            for some in found:
-                for name, value in some.items():
-                    column = columns.get(name)
-                    if column is not None:
-                        encoded[line, column] = value
-        return encoded
+        encoded = np.zeros((len(rows), len(self.names)))
+        for line, row in enumerate(rows.tolist()):
+            if not self.space.tabular:
+                for scope, times in self._scopes.of(row):
+                    columns, values = self._encoded(scope.graph)
+                    encoded[line, columns] += times * values
+            for place, name, positions in self._positions:
+                if row[place] >= 0 and name in self._columns:
+                    encoded[line, self._columns[name]] = positions[row[place]]
+        return encoded.astype(np.float32)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +86,20 @@ class StructureEncoder:
             columns = sorted({c for scope, _ in self._scopes.of(row) for c in scope.live} | {*train})
             kept[line, columns] = rows[line, columns]
         return kept
+
+    def _encoded(self, graph: Instances | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Columns that a scope has something in, and what: summing these is many times quicker than summing by name."""
+        if graph not in self._graphs:
+            if len(self._graphs) >= _MAX_GRAPHS:
+                self._graphs.clear()
+            known = {
+                self._columns[name]: value
+                for features in features_of(graph)
+                for name, value in features.items()
+                if name in self._columns
+            }
+            self._graphs[graph] = np.array([*known], dtype=np.int64), np.array([*known.values()], dtype=np.float64)
+        return self._graphs[graph]
 
     @cached_property
     def _columns(self) -> dict[str, int]:
