@@ -126,14 +126,15 @@ def list_() -> None:
     from metanas.predictor import find_predictor, predictor_names, read_card
 
     names = predictor_names()
+    wide = max(map(len, names), default=0)
     for name in names:
         folder = find_predictor(name, base=Path.cwd())
         try:
             spaces = ", ".join(entry["space"] for entry in read_card(folder)["card"])
         except MetanasError as error:
             # One that cannot be opened hides no other.
-            spaces = f"({error.found}: {error.remedy})"
-        click.echo(f"{name:{max(map(len, names))}}  {spaces:40} {folder}")
+            spaces = ": ".join(str(part) for part in (error.found, error.remedy) if part)
+        click.echo(f"{name:{wide}}  {spaces:40} {folder}")
 
 
 def _count(text: str) -> int | None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +17,6 @@ from metanas.predictor import (
     Predictor,
     SpaceModel,
     deviations,
-    load_predictor,
-    save_predictor,
 )
 from metanas.space import Rows, SearchSpace, parse_space_text
 from metanas.tables import TaskData
@@ -172,23 +166,7 @@ def test_an_evaluation_under_way_is_certain_and_changes_no_mean(model: SpaceMode
     assert during.std[100] < before.std[100]
 
 
-# --- the folder
-
-
-def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> None:
-    predictor = Predictor(name="toys", models=(model,))
-    save_predictor(predictor, tmp_path / "toys")
-    save_predictor(predictor, tmp_path / "toys")  # in place of the other
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["toys"]
-    again = load_predictor(tmp_path / "toys")
-    assert again.card() == predictor.card()
-    rows = model.space.rows(1000)
-    read = again.model_for(model.space)
-    assert read is not None
-    assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
-    assert read.encoder.structure.names == model.encoder.structure.names
-    structure = model.on(rows)[0][1]
-    assert np.allclose(read.encoder.counts_of(structure), model.encoder.counts_of(structure), atol=1e-6)
+# --- the predictor
 
 
 def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceModel, space: SearchSpace) -> None:
@@ -198,59 +176,6 @@ def test_a_predictor_learns_another_task_and_abstains_elsewhere(model: SpaceMode
     assert [s.name for s in known.sources] == ["q", "r", "s", "p"]
     assert predictor.model_for(parse_space_text(TEXT.replace("kernel: 5", "kernel: 7"))) is None
     assert predictor.model_for(parse_space_text(TEXT)) is known
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """What a predictor's file says of its first space."""
-    card = json.loads((folder / "predictor.json").read_text())
-    change(card["spaces"][0])
-    (folder / "predictor.json").write_text(json.dumps(card))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda folder: (folder / "predictor.json").write_text("{}"),
-        lambda folder: (folder / "predictor.json").write_text("[" * 100_000),
-        lambda folder: (folder / "predictor.json").write_text('{"format": 99, "metanas": "9"}'),
-        lambda folder: (folder / "predictor.json").write_text('{"format": 1, "metanas": "0.1"}'),
-        lambda folder: edit(folder, lambda space: space.update(counts=space["counts"][:1] * len(space["counts"]))),
-        lambda folder: edit(folder, lambda space: space.update(counts="c" * len(space["counts"]))),
-        lambda folder: (folder / "arrays.safetensors").write_bytes(b"\x80\x04cposix\nsystem\n."),
-        lambda folder: (folder / "arrays.safetensors").unlink(),
-    ],
-)
-def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: object) -> None:
-    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
-    damage(tmp_path / "toys")  # type: ignore[operator]
-    with pytest.raises(MetanasError):
-        load_predictor(tmp_path / "toys")
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("0.sources.0.relevance", lambda a: -a - 1),
-        ("0.sources.0.relevance", lambda a: a[:5]),
-        ("0.sources.0.rows", lambda a: a + 100),
-        ("0.sources.0.rows", lambda a: a[:0]),
-        ("0.sources.0.weights", lambda a: a * np.nan),
-        ("0.transfer", lambda a: a[:3]),
-        ("0.scale.structure", lambda a: a * 0),
-        ("0.shares", lambda a: a * 0),
-        ("0.shares", lambda a: a * 1e308),
-        ("0.shares", lambda a: a[:3]),
-    ],
-)
-def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
-    from safetensors.numpy import load_file, save_file
-
-    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
-    arrays = load_file(tmp_path / "toys" / "arrays.safetensors")
-    arrays[name] = change(arrays[name])  # type: ignore[operator]
-    save_file(arrays, tmp_path / "toys" / "arrays.safetensors")
-    with pytest.raises(MetanasError, match="belong together"):
-        load_predictor(tmp_path / "toys")
 
 
 # --- the strategy

@@ -1,0 +1,109 @@
+"""Predictors as folders: what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metanas.errors import MetanasError
+from metanas.predictor import Predictor, SpaceModel, load_predictor, save_predictor
+from metanas.space import parse_space_text
+from metanas.tables import TaskData
+
+TEXT = """
+space: toy
+input: image
+network:
+  - {conv_bn_act: {out: {choice: [8, 16, 24]}, kernel: {choice: [1, 3, 5]}}}
+  - {id: middle, choice: {conv: {conv_bn_act: {out: 16, kernel: 3}}, pool: {max_pool: {kernel: 3}}, skip: identity}}
+  - {conv_bn_act: {out: 32, kernel: {choice: [1, 3]}}}
+  - global_pool
+  - head
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> SpaceModel:
+    """Of three tasks that are alike."""
+    space = parse_space_text(TEXT)
+    rows = space.rows(1000)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3, len(rows)))
+    losses = rows @ np.arange(1.0, 1 + rows.shape[1]) + noise
+    return SpaceModel.fit(
+        space,
+        [TaskData(name=n, space=space, rows=rows, losses=each[:, None]) for n, each in zip("pqr", losses, strict=True)],
+    )
+
+
+def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> None:
+    predictor = Predictor(name="toys", models=(model,))
+    save_predictor(predictor, tmp_path / "toys")
+    save_predictor(predictor, tmp_path / "toys")  # in place of the other
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["toys"]
+    again = load_predictor(tmp_path / "toys")
+    assert again.card() == predictor.card()
+    rows = model.space.rows(1000)
+    read = again.model_for(model.space)
+    assert read is not None
+    assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
+    assert read.encoder.structure.names == model.encoder.structure.names
+    structure = model.on(rows)[0][1]
+    assert np.allclose(read.encoder.counts_of(structure), model.encoder.counts_of(structure), atol=1e-6)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """What a predictor's file says of its first space."""
+    card = json.loads((folder / "predictor.json").read_text())
+    change(card["spaces"][0])
+    (folder / "predictor.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "predictor.json").write_text("{}"),
+        lambda folder: (folder / "predictor.json").write_text("[" * 100_000),
+        lambda folder: (folder / "predictor.json").write_text('{"format": 99, "metanas": "9"}'),
+        lambda folder: (folder / "predictor.json").write_text('{"format": 1, "metanas": "0.1"}'),
+        lambda folder: edit(folder, lambda space: space.update(counts=space["counts"][:1] * len(space["counts"]))),
+        lambda folder: edit(folder, lambda space: space.update(counts="c" * len(space["counts"]))),
+        lambda folder: (folder / "arrays.safetensors").write_bytes(b"\x80\x04cposix\nsystem\n."),
+        lambda folder: (folder / "arrays.safetensors").unlink(),
+    ],
+)
+def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: object) -> None:
+    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    damage(tmp_path / "toys")  # type: ignore[operator]
+    with pytest.raises(MetanasError):
+        load_predictor(tmp_path / "toys")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("0.sources.0.relevance", lambda a: -a - 1),
+        ("0.sources.0.relevance", lambda a: a[:5]),
+        ("0.sources.0.rows", lambda a: a + 100),
+        ("0.sources.0.rows", lambda a: a[:0]),
+        ("0.sources.0.weights", lambda a: a * np.nan),
+        ("0.transfer", lambda a: a[:3]),
+        ("0.scale.structure", lambda a: a * 0),
+        ("0.shares", lambda a: a * 0),
+        ("0.shares", lambda a: a * 1e308),
+        ("0.shares", lambda a: a[:3]),
+    ],
+)
+def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    arrays = load_file(tmp_path / "toys" / "arrays.safetensors")
+    arrays[name] = change(arrays[name])  # type: ignore[operator]
+    save_file(arrays, tmp_path / "toys" / "arrays.safetensors")
+    with pytest.raises(MetanasError, match="belong together"):
+        load_predictor(tmp_path / "toys")
