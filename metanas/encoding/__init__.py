@@ -2,6 +2,6 @@
 
 from metanas.encoding._network_encoder import NetworkEncoder
 from metanas.encoding._one_hot import OneHot
-from metanas.encoding._structure_encoder import RARE, StructureEncoder
+from metanas.encoding._structure_encoder import StructureEncoder
 
-__all__ = ["RARE", "NetworkEncoder", "OneHot", "StructureEncoder"]
+__all__ = ["NetworkEncoder", "OneHot", "StructureEncoder"]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from metanas.architecture import CanonicalIds
 from metanas.encoding._one_hot import OneHot
-from metanas.encoding._structure_encoder import StructureEncoder
+from metanas.encoding._structure_encoder import StructureEncoder, unlike_most
 from metanas.space import Rows, SearchSpace
 
 Array = npt.NDArray[Any]
@@ -30,21 +30,19 @@ _ORBITS = 65_000
 class NetworkEncoder:
     """Decisions and structure of networks, each ``(n, d)``, centred, with a mean squared norm of 1.
 
-    What few networks have says little of the others, so a column of the structure weighs as much as the share of networks
-    that have what it tells of; most weigh what nearly all have.
+    What is the same for most networks says little of them, so a column of the structure weighs as much as the share of
+    networks that differ from the commonest value.
 
     Equal networks have equal structure. Where a space can be enumerated they have equal decisions, too: the mean of the
     one-hot encodings of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
     """
 
     structure: StructureEncoder
-    """Counts and details by the names of its vocabulary."""
+    """Features by the names of its vocabulary."""
     centres: tuple[Array, Array]
     """What is subtracted from decisions and structure."""
     scales: tuple[Array, Array]
     """What they are then divided by."""
-    shares: Array
-    """Of networks that have what a column of the structure tells of, ``(d,)``."""
     _orbits: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
     _known: dict[bytes, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -53,19 +51,15 @@ class NetworkEncoder:
         """The encoder of a space; the same for the same space and generator."""
         rows = space.sample(_SAMPLE, rng, prior=False)
         structure = StructureEncoder.learn(space, rows)
-        blank = cls(
-            structure=structure, centres=(np.zeros(1), np.zeros(1)), scales=(np.ones(1), np.ones(1)), shares=np.ones(1)
-        )
+        blank = cls(structure=structure, centres=(np.zeros(1), np.zeros(1)), scales=(np.ones(1), np.ones(1)))
         decisions, found = blank(rows)
         spread = np.sqrt(max(float(decisions.var(axis=0).sum()), 1e-12))
-        deviation = found.std(axis=0)
-        shares = (found != 0).mean(axis=0)
-        weights = shares / max(float(shares.sum()), 1.0)  # of no columns at all, the sum is 0
+        shares = unlike_most(found)
+        weights = shares / shares.sum()
         return cls(
             structure=structure,
             centres=(decisions.mean(axis=0), found.mean(axis=0)),
-            scales=(np.array([spread]), np.where(deviation > 0, deviation, 1.0) / np.sqrt(weights)),
-            shares=shares,
+            scales=(np.array([spread]), found.std(axis=0) / np.sqrt(weights)),
             _orbits=blank._orbits,
         )
 
@@ -82,15 +76,6 @@ class NetworkEncoder:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = self._encoded(rows)
         return self._known[key]
-
-    def counts_of(self, structure: Array) -> Array:
-        """Of the structure ``(n, d)``, the counts alone, ``(n, k)``, each with the same weight; their mean squared norm is 1, too.
-
-        A search that nothing was taught is quicker by these: by the details, networks of few ops lie far from all others, and what lies
-        far looks promising.
-        """
-        k = len(self.structure.counts)
-        return np.asarray(structure[:, :k] * np.sqrt(self.shares.sum() / self.shares[:k] / max(k, 1)), dtype=np.float32)
 
     def _encoded(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         decisions = self._decisions(rows)

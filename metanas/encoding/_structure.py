@@ -1,10 +1,9 @@
 """Structural features of networks, read off their canonical graphs.
 
 Dead edges are cut and identities contracted before anything is counted, so networks that are equal have equal
-features. Counts are of op instances by kind, paths from input to output by the ops on them (White et al. 2021,
-*BANANAS*, section 3.1, counts instead of bits), kinds by depth and by degree, and numbers of the whole. Details are which
-kinds read which, kinds by height, how many ops of whatever kind stand at each depth, height and degree, what a path holds
-of each kind at most, at least and on average, and how much of the output comes by way of it.
+features: op instances by kind, by depth, height and degree, and by the kinds that read them; paths from input to output by
+the ops on them (White et al. 2021, *BANANAS*, section 3.1, counts instead of bits); what a path holds of each kind at most,
+at least and on average, and how much of the output comes by way of it; and numbers of the whole.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ _MAX_PATHS = 400
 """Distinct paths of one scope that are followed; what is beyond shows in the counts of kinds."""
 _MOST = 6
 """Depths, heights and degrees from here on share a feature."""
-_HEIGHTS = "height", "low"
-_PLACES = "depth", "near", "in", "out", *_HEIGHTS
+_PLACES = "depth", "near", "in", "out", "height", "low"
 """Of a node: the longest and the shortest way from the input, what it reads and what reads it, and likewise the ways to the
 output."""
 
@@ -33,21 +31,20 @@ Reads = Sequence[Sequence[tuple[int, int]]]
 
 
 @lru_cache(maxsize=200_000)
-def features_of(graph: Instances | None) -> tuple[Features, Features]:
-    """Counts and details of one scope, those that are not zero."""
+def features_of(graph: Instances | None) -> Features:
+    """Features of one scope, those that are not zero."""
     if graph is None:
-        return {"cut": 1.0}, {}
+        return {"cut": 1.0}
     reads = [*([pair for port in ports for pair in port] for ports in graph.ports), graph.output]
-    counts: Found = defaultdict(float)
-    details: Found = defaultdict(float)
-    _count_nodes(counts, details, graph.labels, reads)
-    _count_paths(counts, graph.labels, reads)
-    _look_at_paths(details, graph.labels, reads)
-    # Rounded, so that what is the same for all networks does not vary by rounding.
-    return _kept(counts), {name: round(value, 9) for name, value in _kept(details).items()}
+    found: Found = defaultdict(float)
+    _count_nodes(found, graph.labels, reads)
+    _count_paths(found, graph.labels, reads)
+    _look_at_paths(found, graph.labels, reads)
+    # Rounded, so that what is the same for all networks does not vary by rounding. Names are shared by all graphs.
+    return {sys.intern(name): round(float(value), 9) for name, value in found.items() if value}
 
 
-def _count_nodes(counts: Found, details: Found, labels: Sequence[str], reads: Reads) -> None:
+def _count_nodes(found: Found, labels: Sequence[str], reads: Reads) -> None:
     """Op instances by where they lie, who reads whom, and how much of the output comes by way of each kind."""
     end = len(labels)
     deepest, nearest = [0] * end, [0] * end
@@ -67,27 +64,27 @@ def _count_nodes(counts: Found, details: Found, labels: Sequence[str], reads: Re
             readers[source] += count
             flow[source] += flow[v] * count / fan_in
             if source != INPUT:
-                details[f"edge {labels[source]} > {labels[v] if v < end else 'output'}"] += count
+                found[f"edge {labels[source]} > {labels[v] if v < end else 'output'}"] += count
     for v in range(1, end):
         fan_in = sum(count for _, count in reads[v])
         label = labels[v]
         numbers = deepest[v], nearest[v], fan_in, readers[v], highest[v], lowest[v]
         for place, number in zip(_PLACES, numbers, strict=True):
             bounded = number if number < _MOST else _MOST
-            (details if place in _HEIGHTS else counts)[f"{place} {bounded} {label}"] += 1
-            details[f"{place} {bounded}"] += 1
-        counts[f"op {label}"] += 1
-        counts["edges"] += fan_in
-        details[f"flow {label}"] += flow[v]
-    counts["nodes"] += end - 1
-    counts["longest"] += highest[INPUT] - 1
-    counts["shortest"] += lowest[INPUT] - 1
-    counts["from input"] += readers[INPUT]
-    counts["to output"] += sum(count for _, count in reads[end])
-    details["flow of input"] += flow[INPUT]
+            found[f"{place} {bounded} {label}"] += 1
+            found[f"{place} {bounded}"] += 1
+        found[f"op {label}"] += 1
+        found["edges"] += fan_in
+        found[f"flow {label}"] += flow[v]
+    found["nodes"] += end - 1
+    found["longest"] += highest[INPUT] - 1
+    found["shortest"] += lowest[INPUT] - 1
+    found["from input"] += readers[INPUT]
+    found["to output"] += sum(count for _, count in reads[end])
+    found["flow of input"] += flow[INPUT]
 
 
-def _count_paths(counts: Found, labels: Sequence[str], reads: Reads) -> None:
+def _count_paths(found: Found, labels: Sequence[str], reads: Reads) -> None:
     """Paths by the ops on them, and by their lengths."""
     paths: list[Counter[tuple[str, ...]]] = [Counter({(): 1})]
     for v in range(1, len(labels)):
@@ -95,12 +92,12 @@ def _count_paths(counts: Found, labels: Sequence[str], reads: Reads) -> None:
         paths.append(Counter({(*path, labels[v]): count for path, count in arriving.items()}))
     through = _summed([(paths[source], count) for source, count in reads[-1]])
     for path, count in through.items():
-        counts["path " + " > ".join(path)] += count
-        counts[f"length {min(len(path), 2 * _MOST)}"] += count
-    counts["paths"] += sum(through.values())
+        found["path " + " > ".join(path)] += count
+        found[f"length {min(len(path), 2 * _MOST)}"] += count
+    found["paths"] += sum(through.values())
 
 
-def _look_at_paths(details: Found, labels: Sequence[str], reads: Reads) -> None:
+def _look_at_paths(found: Found, labels: Sequence[str], reads: Reads) -> None:
     """Of each kind: the most, fewest and mean instances on a path, and the share of paths that hold one.
 
     Of all paths, in one pass: each node needs only what is known of those it reads.
@@ -132,15 +129,10 @@ def _look_at_paths(details: Found, labels: Sequence[str], reads: Reads) -> None:
         known.append((total, most, fewest, instances, without))
     total, most, fewest, instances, without = known[-1]
     for place, kind in enumerate(kinds):
-        details[f"most {kind}"] = most[place]
-        details[f"fewest {kind}"] = fewest[place]
-        details[f"mean {kind}"] = instances[place] / total
-        details[f"through {kind}"] = 1 - without[place] / total
-
-
-def _kept(found: Found) -> Features:
-    # Names are shared by all graphs.
-    return {sys.intern(name): float(value) for name, value in found.items() if value}
+        found[f"most {kind}"] = most[place]
+        found[f"fewest {kind}"] = fewest[place]
+        found[f"mean {kind}"] = instances[place] / total
+        found[f"through {kind}"] = 1 - without[place] / total
 
 
 def _summed(parts: Sequence[tuple[Counter[tuple[str, ...]], int]]) -> Counter[tuple[str, ...]]:

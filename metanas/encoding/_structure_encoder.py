@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from metanas.architecture import Instances
 from metanas.encoding._scopes import Scopes
-from metanas.encoding._structure import Features, features_of
+from metanas.encoding._structure import features_of
 from metanas.space import Rows, SearchSpace
 
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+ColumnOf = Callable[[str], int | None]
+"""The column of a feature; None for one that is left out."""
+
 RARE = 0.004
-"""A feature of fewer networks than this share is left out: nothing can be learned of it from a few hundred results."""
-WIDEST = 256
-"""Most counts kept, and most details, the most frequent first: a kernel on more is slower and no better."""
+"""A feature in which fewer networks than this share differ from the rest is left out: nothing can be learned of it from a few
+hundred results."""
+WIDEST = 512
+"""Most features kept, those in which most networks differ: a kernel on more is slower and no better."""
 _MAX_GRAPHS = 200_000
 """Scopes whose encodings are remembered; the memory starts anew when full."""
+_DIGITS = 5
+"""Decimals to which values are the same."""
+
+
+class _Numbers(dict[str, int]):
+    """Numbers names as they appear."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = len(self)
+        return self[name]
 
 
 @dataclass(frozen=True)
 class StructureEncoder:
-    """Counts of ops, paths, depths and degrees in canonical graphs, the positions of numeric decisions, and details of graphs.
+    """Features of canonical graphs, and the positions of numeric decisions.
 
     The columns are a vocabulary that is learned once from rows of the space, so that they mean the same for all that
     is encoded later; what it does not hold is not counted.
@@ -33,12 +49,10 @@ class StructureEncoder:
 
     space: SearchSpace
     """Whose rows are encoded. A tabular space has no graphs, and only numeric decisions."""
-    counts: tuple[str, ...]
-    """A name for each of the first columns: counts and positions."""
-    details: tuple[str, ...] = ()
-    """Likewise for the others."""
+    names: tuple[str, ...]
+    """A name for each column."""
     _scopes: Scopes = field(init=False, repr=False, compare=False)
-    _graphs: dict[Instances | None, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = field(
+    _graphs: dict[Instances | None, tuple[Places, Floats]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -47,34 +61,42 @@ class StructureEncoder:
 
     @classmethod
     def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
-        """The vocabulary of the networks of some rows, best all or thousands: features that some have and not all alike."""
+        """The vocabulary of the networks of some rows, best all or thousands: features in which they differ.
+
+        Of features that tell the same, as one that is another one times a factor plus a constant, one is kept.
+        """
         blank = cls(space, ())
-        counts, details = _Vocabulary(), _Vocabulary()
-        for counted, looked_at in blank._found(rows):
-            counts.add(counted)
-            details.add(looked_at)
-        learned = cls(space, counts.kept(), details.kept())
+        numbers = _Numbers()
+        parts = [*blank._found(rows, numbers.__getitem__)]
+        lines = np.repeat([line for line, _, _ in parts], [len(places) for _, places, _ in parts]).astype(np.int64)
+        places, values = (
+            np.concatenate([np.zeros(0, kind), *(part[i] for part in parts)])
+            for i, kind in ((1, np.int64), (2, np.float64))
+        )
+        found = sparse.coo_array((values, (lines, places)), shape=(len(rows), len(numbers))).tocsc()
+        often = np.flatnonzero(np.diff(found.indptr) >= RARE * len(rows))
+        names, columns = np.array([*numbers], dtype=object)[often], found[:, often].toarray().astype(np.float32)
+        shares = unlike_most(columns)
+        kept: dict[bytes, int] = {}
+        for column in sorted(np.flatnonzero(shares >= RARE).tolist(), key=lambda c: (-shares[c], names[c])):
+            kept.setdefault(_likeness(columns[:, column]), column)
+        chosen = [*kept.values()][:WIDEST]
+        learned = cls(space, tuple(names[chosen]))
         # What is known of these rows already.
         object.__setattr__(learned, "_scopes", blank._scopes)
+        new = np.full(len(numbers), -1)
+        new[often[chosen]] = np.arange(len(chosen))
+        for graph, (old, values) in blank._graphs.items():
+            held = new[old] >= 0
+            learned._graphs[graph] = new[old][held], values[held]
         return learned
 
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: as they are, not standardised."""
         encoded = np.zeros((len(rows), len(self.names)))
-        for line, row in enumerate(rows.tolist()):
-            if not self.space.tabular:
-                for scope, times in self._scopes.of(row):
-                    columns, values = self._encoded(scope.graph)
-                    encoded[line, columns] += times * values
-            for place, name, positions in self._positions:
-                if row[place] >= 0 and name in self._columns:
-                    encoded[line, self._columns[name]] = positions[row[place]]
+        for line, columns, values in self._found(rows, self._columns.get):
+            encoded[line, columns] += values
         return encoded.astype(np.float32)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """A name for each column."""
-        return self.counts + self.details
 
     def live(self, rows: Rows) -> Rows:
         """Rows with −1 for every decision that does not matter to the network, as on an edge that leads nowhere."""
@@ -87,17 +109,25 @@ class StructureEncoder:
             kept[line, columns] = rows[line, columns]
         return kept
 
-    def _encoded(self, graph: Instances | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _found(self, rows: Rows, column_of: ColumnOf) -> Iterator[tuple[int, Places, Floats]]:
+        """Of each row and each of its scopes: the row's number, columns that there is something in, and what; to be summed."""
+        for line, row in enumerate(rows.tolist()):
+            if not self.space.tabular:
+                for scope, times in self._scopes.of(row):
+                    columns, values = self._encoded(scope.graph, column_of)
+                    yield line, columns, times * values
+            for place, name, positions in self._positions:
+                column = column_of(name) if row[place] >= 0 else None
+                if column is not None:
+                    yield line, np.array([column]), positions[[row[place]]]
+
+    def _encoded(self, graph: Instances | None, column_of: ColumnOf) -> tuple[Places, Floats]:
         """Columns that a scope has something in, and what: summing these is many times quicker than summing by name."""
         if graph not in self._graphs:
             if len(self._graphs) >= _MAX_GRAPHS:
                 self._graphs.clear()
-            known = {
-                self._columns[name]: value
-                for features in features_of(graph)
-                for name, value in features.items()
-                if name in self._columns
-            }
+            known = {column_of(name): value for name, value in features_of(graph).items()}
+            known.pop(None, None)
             self._graphs[graph] = np.array([*known], dtype=np.int64), np.array([*known.values()], dtype=np.float64)
         return self._graphs[graph]
 
@@ -106,7 +136,7 @@ class StructureEncoder:
         return {name: column for column, name in enumerate(self.names)}
 
     @cached_property
-    def _positions(self) -> list[tuple[int, str, npt.NDArray[np.float64]]]:
+    def _positions(self) -> list[tuple[int, str, Floats]]:
         """Column, name of the feature, and where in its range each value lies, from 1 (0 is inactive) to 2."""
         numeric = []
         for column, decision in enumerate(self.space.decisions):
@@ -117,44 +147,16 @@ class StructureEncoder:
             numeric.append((column, f"position {decision.name}", 1 + ranks))
         return numeric
 
-    def _found(self, rows: Rows) -> Iterator[tuple[Features, Features]]:
-        """Counts and details of each row."""
-        for row in rows.tolist():
-            found: tuple[Features, Features] = {}, {}
-            if not self.space.tabular:
-                for scope, times in self._scopes.of(row):
-                    for total, features in zip(found, features_of(scope.graph), strict=True):
-                        for name, value in features.items():
-                            total[name] = total.get(name, 0.0) + times * value
-            for column, name, positions in self._positions:
-                if row[column] >= 0:
-                    found[0][name] = float(positions[row[column]])
-            yield found
+
+def unlike_most(columns: npt.NDArray[np.float32]) -> Floats:
+    """The share of rows that differ from the commonest value, of each column ``(n, d)``."""
+    commonest = [np.unique(column, return_counts=True)[1].max() for column in columns.round(_DIGITS).T]
+    return np.asarray(1 - np.array(commonest, dtype=np.float64) / len(columns))
 
 
-class _Vocabulary:
-    """Which features vary, and how many rows have each."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._having: Counter[str] = Counter()
-        self._first: dict[str, float] = {}
-        self._varying: set[str] = set()
-
-    def add(self, found: Features) -> None:
-        """One row more."""
-        self._rows += 1
-        for name, value in found.items():
-            self._having[name] += 1
-            if self._first.setdefault(name, value) != value:
-                self._varying.add(name)
-
-    def kept(self) -> tuple[str, ...]:
-        """Those of enough rows that are not alike in all, the most frequent first."""
-        kept = [
-            name
-            for name, count in self._having.items()
-            if (name in self._varying or count < self._rows) and count >= RARE * self._rows
-        ]
-        kept.sort(key=lambda name: (-self._having[name], name))
-        return tuple(kept[:WIDEST])
+def _likeness(column: npt.NDArray[np.float32]) -> bytes:
+    """The same for columns ``(n,)`` of which one is another one times a factor plus a constant."""
+    standard = (column - column.mean(dtype=np.float64)) / column.std(dtype=np.float64)
+    first = standard[np.argmax(np.abs(standard) > 0.5)]
+    # Rounded, what is a trifle less than nothing is -0.0, which 0.0 is added to.
+    return bytes((standard * np.sign(first)).round(_DIGITS) + 0.0)

@@ -43,18 +43,16 @@ class Parts:
         return (self.transfer[0], self.transfer[-1]) if self.transfer else ()
 
 
-def make_parts(
-    encoded: Sequence[Array], compared: Array, scores: Array, weights: Array, spread: float, relevance: Array
-) -> Parts:
+def make_parts(encoded: Sequence[Array], scores: Array, weights: Array, spread: float, relevance: Array) -> Parts:
     """From encodings ``(n, d)``, sources' scores ``(m, n)`` and weights ``(m,)`` that sum to 1.
 
-    ``spread`` is the standard deviation of the weighted mean over the space, ``relevance`` ``(d,)`` what the features of
-    both encodings are worth, and ``compared`` ``(n, k)`` what of the structure the expert without sources compares networks by.
+    ``spread`` is the standard deviation of the weighted mean over the space, and ``relevance`` ``(d,)`` what the features of
+    both encodings are worth.
     """
     n = len(encoded[0])
     one = np.ones((n, 1), dtype=np.float32)
     decisions, structure = (np.asarray(block, dtype=np.float32) for block in encoded)
-    untaught = one, decisions, np.asarray(compared, dtype=np.float32)
+    untaught = one, decisions, structure
     if not len(scores):
         return Parts(np.zeros(0), (), untaught)
     mean = weights @ scores

@@ -207,10 +207,7 @@ class SpaceModel:
         correlation = self.correlation[np.ix_(chosen, chosen)]
         spread = float(np.sqrt(max(float(weights @ correlation @ weights), 1e-12))) if chosen else 1.0
         relevance = np.mean([self.sources[i].relevance for i in chosen], axis=0) if chosen else np.zeros(0)
-        # The details rank better, but lead to networks of few ops, which lie far from all others. Where sources tell, the expert that
-        # knows none makes every second proposal at most, and that costs little; without them it makes all.
-        compared = encoded[1] if self.tells else self.encoder.counts_of(encoded[1])
-        return make_parts(encoded, compared, scores[chosen], weights, spread, relevance)
+        return make_parts(encoded, scores[chosen], weights, spread, relevance)
 
     def experts(self, parts: Parts) -> list[Expert]:
         """The Gaussian processes of a target."""

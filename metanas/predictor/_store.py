@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._version import __version__
-from metanas.encoding import RARE, NetworkEncoder, StructureEncoder
+from metanas.encoding import NetworkEncoder, StructureEncoder
 from metanas.errors import MetanasError
 from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
@@ -28,7 +28,7 @@ from metanas.space import SearchSpace, parse_space_text
 
 Array = npt.NDArray[Any]
 
-FORMAT = 3
+FORMAT = 4
 """One more when what is written changes."""
 CARD, ARRAYS = "predictor.json", "arrays.safetensors"
 _MOST_BYTES = 256 * 2**20
@@ -154,8 +154,7 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
     return {
         "name": model.space.name,
         "text": model.space.text,
-        "counts": list(model.encoder.structure.counts),
-        "details": list(model.encoder.structure.details),
+        "features": list(model.encoder.structure.names),
         "share": model.share,
         "length": model.length,
         "repeatable": model.repeatable,
@@ -177,7 +176,7 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
     encoder = model.encoder
     arrays: dict[str, Array] = {
         "centre.decisions": encoder.centres[0], "centre.structure": encoder.centres[1],
-        "scale.decisions": encoder.scales[0], "scale.structure": encoder.scales[1], "shares": encoder.shares,
+        "scale.decisions": encoder.scales[0], "scale.structure": encoder.scales[1],
         "centres": model.centres, "correlation": model.correlation, "transfer": model.transfer, "plain": model.plain,
     }  # fmt: skip
     for number, source in enumerate(model.sources):
@@ -193,20 +192,17 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
 
 
 def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
-    counts, details = _names(settings["counts"]), _names(settings["details"])
-    width = len(counts) + len(details)
-    if len({*counts, *details}) < width:
+    names = _names(settings["features"])
+    width = len(names)
+    if len({*names}) < width:
         raise ValueError("a column has the name of another one")
     encoder = NetworkEncoder(
-        structure=StructureEncoder(space, counts, details),
+        structure=StructureEncoder(space, names),
         centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, width)),
         scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, width)),
-        shares=_numbers(arrays["shares"], 1, width),
     )
     if not all((scale > 0).all() for scale in encoder.scales):
         raise ValueError("a scale is not positive")
-    if ((encoder.shares < RARE - 1e-9) | (encoder.shares > 1)).any():
-        raise ValueError("a share of networks is none")
     described = list(settings["sources"])
     m = len(described)
     sources = tuple(_source(d, _part(arrays, f"sources.{k}."), encoder, space) for k, d in enumerate(described))

@@ -10,7 +10,9 @@ import pytest
 
 from metanas.architecture import CanonicalIds, Instances, Multiset
 from metanas.encoding import NetworkEncoder, StructureEncoder
+from metanas.encoding._scopes import Scopes
 from metanas.encoding._structure import features_of
+from metanas.encoding._structure_encoder import unlike_most
 from metanas.space import builtin_spaces, load_space, parse_space_text
 
 CELL = """
@@ -38,7 +40,7 @@ def test_every_space_is_encoded_and_equal_networks_alike(name: str) -> None:
     assert counts.shape == (80, len(encoder.names))
     assert encoder.names
     assert np.isfinite(counts).all()
-    assert (StructureEncoder(space, encoder.counts, encoder.details)(rows) == counts).all()
+    assert (StructureEncoder(space, encoder.names)(rows) == counts).all()
     if space.tabular:
         return
     ids = CanonicalIds(space)
@@ -64,16 +66,15 @@ CONV = 'conv_bn_act {"act": "relu", "dilation": 1, "groups": 1, "kernel": 3, "st
         ((2, 0, 0), dict.fromkeys(("most", "fewest", "mean", "through", "flow", "height 2"), 0.0)),
     ],
 )
-def test_details_tell_what_paths_hold(edges: tuple[int, int, int], expected: dict[str, float]) -> None:
+def test_features_tell_what_paths_hold(edges: tuple[int, int, int], expected: dict[str, float]) -> None:
     space = parse_space_text(CELL)
-    encoder = StructureEncoder.learn(space, space.rows(100))
-    line = encoder(np.array([edges], dtype=np.int64))[0]
-    found = dict(zip(encoder.names, line.tolist(), strict=True))
-    assert {name: found[f"{name} {CONV}"] for name in expected} == expected
+    (cell, _), _ = Scopes(space).of(edges)
+    found = features_of(cell.graph)
+    assert {name: found.get(f"{name} {CONV}", 0.0) for name in expected} == expected
 
 
 def by_paths(graph: Instances) -> dict[str, float]:
-    """Details of a graph by going through all its paths, for as long as they are few."""
+    """Features of a graph by going through all its paths, for as long as they are few."""
     reads = [*([pair for port in ports for pair in port] for ports in graph.ports), graph.output]
     end = len(graph.labels)
     paths: list[tuple[tuple[int, ...], Fraction]] = []
@@ -88,7 +89,14 @@ def by_paths(graph: Instances) -> dict[str, float]:
                 walk(source, (source, *behind) if source else behind, share / fan_in)
 
     walk(end, (), Fraction(1))
-    found: dict[str, float] = defaultdict(float, {"flow of input": 1.0})
+    found: dict[str, float] = defaultdict(float, {"flow of input": 1.0, "paths": len(paths), "nodes": end - 1})
+    found["longest"], found["shortest"] = (bound(len(path) for path, _ in paths) for bound in (max, min))
+    found["edges"] = sum(count for each in reads[:end] for _, count in each)
+    found["to output"] = sum(count for _, count in reads[end])
+    found["from input"] = sum(count for each in reads for source, count in each if source == 0)
+    for path, _ in paths:
+        found["path " + " > ".join(graph.labels[v] for v in path)] += 1
+        found[f"length {len(path)}"] += 1
     for kind in set(graph.labels[1:]):
         on = [sum(graph.labels[v] == kind for v in path) for path, _ in paths]
         found[f"most {kind}"], found[f"fewest {kind}"] = max(on), min(on)
@@ -104,11 +112,18 @@ def by_paths(graph: Instances) -> dict[str, float]:
         behind = [len(path) - path.index(v) for path, _ in paths if v in path]
         fan_in = sum(count for _, count in reads[v])
         readers = sum(count for each in reads for source, count in each if source == v)
-        for place, number in (("depth", max(before)), ("near", min(before)), ("in", fan_in), ("out", readers)):
-            found[f"{place} {min(number, 6)}"] += 1
-        for place, number in (("height", max(behind)), ("low", min(behind))):
+        places = {
+            "depth": max(before),
+            "near": min(before),
+            "in": fan_in,
+            "out": readers,
+            "height": max(behind),
+            "low": min(behind),
+        }
+        for place, number in places.items():
             found[f"{place} {min(number, 6)}"] += 1
             found[f"{place} {min(number, 6)} {graph.labels[v]}"] += 1
+        found[f"op {graph.labels[v]}"] += 1
     return {name: value for name, value in found.items() if value}
 
 
@@ -127,25 +142,34 @@ def random_graph(rng: np.random.Generator) -> Instances:
     return Instances(labels, tuple(ports), output)
 
 
-def test_details_are_those_of_all_paths() -> None:
+def test_features_are_those_of_all_paths() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         graph = random_graph(rng)
-        assert features_of(graph)[1] == pytest.approx(by_paths(graph), abs=1e-8)
+        assert features_of(graph) == pytest.approx(by_paths(graph), abs=1e-8)
 
 
-def test_counts_are_a_part_of_the_structure() -> None:
-    space = parse_space_text(CELL)
+def test_of_columns_that_tell_the_same_there_is_one() -> None:
+    space = load_space("mlp")
+    rows = space.sample(500, np.random.default_rng(0), prior=False)
+    columns = StructureEncoder.learn(space, rows)(rows)
+    alike = np.abs(np.corrcoef(columns.T.astype(np.float64)))
+    assert (alike[np.triu_indices(len(alike), 1)] < 1 - 1e-9).all()
+
+
+def test_a_column_weighs_as_much_as_networks_differ_in_it() -> None:
+    space = load_space("nasbench201")
     encoder = NetworkEncoder.learn(space, np.random.default_rng(0))
     rows = space.sample(2_000, np.random.default_rng(1), prior=False)
     structure = encoder(rows)[1]
-    assert structure.shape == (2_000, len(encoder.structure.counts) + len(encoder.structure.details))
-    counts = encoder.counts_of(structure)
-    assert counts.shape == (2_000, len(encoder.structure.counts))
-    # Typical networks have a squared norm of 1, and the counts the same weight each.
-    for block in (structure, counts):
-        assert (block**2).sum(axis=1).mean() == pytest.approx(1, abs=0.1)
-    assert counts.var(axis=0) * counts.shape[1] == pytest.approx(1, abs=0.2)
+    assert structure.shape == (2_000, len(encoder.structure.names))
+    norms = (structure**2).sum(axis=1)
+    assert norms.mean() == pytest.approx(1, abs=0.1)
+    # Networks that nothing leads through, some in a hundred, lie no farther off than others do.
+    assert norms.max() < 6
+    shares = unlike_most(encoder.structure(rows))
+    weights = structure.var(axis=0)
+    assert weights / weights.sum() == pytest.approx(shares / shares.sum(), rel=0.3, abs=1e-3)
 
 
 def test_what_lies_on_no_path_does_not_matter() -> None:

@@ -117,21 +117,6 @@ def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:
     assert opinion_tau(shuffled, 0.2, 40) > opinion_tau(SpaceModel.untrained(space), 0.2, 40) - 0.1
 
 
-def test_only_where_sources_tell_the_expert_without_them_compares_details(
-    model: SpaceModel, space: SearchSpace
-) -> None:
-    shuffled = SpaceModel.fit(space, [task(space, n, 0.1, shuffled=True) for n in "pqr"])
-    rows = space.rows(1000)
-    names = model.encoder.structure
-    assert names.details
-    for known, width in (
-        (model, len(names.names)),
-        (shuffled, len(names.counts)),
-        (SpaceModel.untrained(space), len(names.counts)),
-    ):
-        assert known.parts(*known.on(rows), {}).untaught[2].shape == (len(rows), width)
-
-
 def test_eighty_percent_intervals_cover_about_that(model: SpaceModel) -> None:
     assert 0.7 <= model.quality["covered_80"] <= 0.9
     shares = []
