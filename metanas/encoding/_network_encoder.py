@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas.architecture import CanonicalIds
-from metanas.encoding._one_hot import OneHot
+from metanas.encoding._ordered import Ordered
 from metanas.encoding._structure_encoder import StructureEncoder, unlike_most
 from metanas.space import Rows, SearchSpace
 
@@ -34,7 +34,7 @@ class NetworkEncoder:
     networks that differ from the commonest value.
 
     Equal networks have equal structure. Where a space can be enumerated they have equal decisions, too: the mean of the
-    one-hot encodings of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
+    columns of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
     """
 
     structure: StructureEncoder
@@ -88,7 +88,7 @@ class NetworkEncoder:
 
     def _decisions(self, rows: Rows) -> Array:
         if not self._enumerable:
-            return OneHot(self.space)(self.structure.live(rows))
+            return Ordered(self.space)(self.structure.live(rows))
         if not self._orbits:
             self._orbits.update(_mean_of_rows(self.space, self._ids))
         return np.array([self._orbits[name] for name in self._ids.of_all(rows)], dtype=np.float32)
@@ -104,11 +104,11 @@ class NetworkEncoder:
 
 
 def _mean_of_rows(space: SearchSpace, ids: CanonicalIds) -> Mapping[str, Array]:
-    """Mean one-hot encoding of all rows of each network, by its id."""
+    """Mean of the columns of all rows of each network, by its id."""
     rows = space.rows(_ORBITS)
     numbers: dict[str, int] = {}
     of = np.array([numbers.setdefault(name, len(numbers)) for name in ids.of_all(rows)])
-    encoded = OneHot(space)(rows)
+    encoded = Ordered(space)(rows)
     total = np.zeros((len(numbers), encoded.shape[1]))
     np.add.at(total, of, encoded)
     means = (total / np.bincount(of)[:, None]).astype(np.float32)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from metanas.architecture import Instances
+from metanas.encoding._ordered import ranks_of
 from metanas.encoding._scopes import Scopes
 from metanas.encoding._structure import features_of
 from metanas.space import Rows, SearchSpace
@@ -140,11 +141,9 @@ class StructureEncoder:
         """Column, name of the feature, and where in its range each value lies, from 1 (0 is inactive) to 2."""
         numeric = []
         for column, decision in enumerate(self.space.decisions):
-            values = list(decision.values)
-            if decision.size < 3 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-                continue
-            ranks = np.argsort(np.argsort(np.array(values, dtype=float))) / (decision.size - 1)
-            numeric.append((column, f"position {decision.name}", 1 + ranks))
+            ranks = ranks_of(decision)
+            if ranks is not None:
+                numeric.append((column, f"position {decision.name}", 1 + ranks / (decision.size - 1)))
         return numeric
 
 
