@@ -33,7 +33,7 @@ class NetworkEncoder:
     What is the same for most networks says little of them, so a column of the structure weighs as much as the share of
     networks that differ from the commonest value.
 
-    Equal networks have equal structure. Where a space can be enumerated they have equal decisions, too: the mean of the
+    Equal networks have equal structure, but for positions of numeric decisions that do not matter. Where a space can be enumerated they have equal decisions, too: the mean of the
     columns of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
     """
 
@@ -91,7 +91,10 @@ class NetworkEncoder:
             return Ordered(self.space)(self.structure.live(rows))
         if not self._orbits:
             self._orbits.update(_mean_of_rows(self.space, self._ids))
-        return np.array([self._orbits[name] for name in self._ids.of_all(rows)], dtype=np.float32)
+        encoded = np.zeros((len(rows), len(next(iter(self._orbits.values())))), dtype=np.float32)
+        for line, name in enumerate(self._ids.of_all(rows)):
+            encoded[line] = self._orbits[name]
+        return encoded
 
     @cached_property
     def _ids(self) -> CanonicalIds:

@@ -17,7 +17,8 @@ class Ordered:
     """One-hot columns, but steps for numbers: a column for each value but the least, of one sign from there on and of the other below.
 
     Unlike values of a decision lie a squared distance of 2 apart, as one-hot ones do; of numbers the least and the greatest do, and
-    others as far as there are values between them. An inactive decision is 0 in all of its columns, 1 from every value.
+    others as far as there are values between them. A long range has a column of its position in place of steps, so that what lies
+    in between is nearer. An inactive decision is 0 in all of its columns, and 1/2 to 1 from every value.
     """
 
     space: SearchSpace
@@ -26,19 +27,26 @@ class Ordered:
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``."""
         encoded = self._one_hot(rows)
-        parts = []
+        parts: list[npt.NDArray[np.floating]] = [np.zeros((len(rows), 0))]
         for place, (decision, (start, width, long)) in enumerate(
             zip(self.space.decisions, self._one_hot.spans, strict=True)
         ):
-            ranks = None if long else ranks_of(decision)
-            if ranks is None:
-                parts.append(encoded[:, start : start + width])
-                continue
+            columns, ranks = encoded[:, start : start + width], ranks_of(decision)
             active = rows[:, place, None] >= 0
-            reached = ranks[rows[:, place], None] > np.arange(decision.size - 1)
-            parts.append(np.where(active, np.where(reached, 0.5, -0.5), 0) * np.sqrt(2 / (decision.size - 1)))
-            parts.append(active * np.sqrt(0.5))
-        return np.concatenate([np.zeros((len(rows), 0)), *parts], axis=1).astype(np.float32)
+            if long:
+                parts += [active * (columns[:, 1:] - 0.5) * np.sqrt(2), active * np.sqrt(0.5)]
+            elif ranks is not None:
+                reached = ranks[rows[:, place], None] > np.arange(decision.size - 1)
+                steps = np.where(reached, 0.5, -0.5) * np.sqrt(2 / (decision.size - 1))
+                parts += [active * steps, active * np.sqrt(0.5)]
+            else:
+                parts.append(columns)
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return int(self(np.zeros((0, len(self.space.decisions)), dtype=np.int64)).shape[1])
 
     @cached_property
     def _one_hot(self) -> OneHot:
@@ -46,7 +54,10 @@ class Ordered:
 
 
 def ranks_of(decision: Decision) -> npt.NDArray[np.int64] | None:
-    """Where each value of a decision among three or more numbers stands in their order, from 0; None for any other decision."""
+    """Where each value of a decision among three or more numbers stands in their order, from 0; None for any other decision.
+
+    Two numbers are as two other values: only their distance counts.
+    """
     values = list(decision.values)
     if decision.size < 3 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
         return None

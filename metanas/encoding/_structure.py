@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from operator import mul
 
 from metanas.architecture import INPUT, Instances
@@ -30,7 +29,6 @@ Reads = Sequence[Sequence[tuple[int, int]]]
 """Of each node, the nodes it reads and how often; the output comes last."""
 
 
-@lru_cache(maxsize=200_000)
 def features_of(graph: Instances | None) -> Features:
     """Features of one scope, those that are not zero."""
     if graph is None:

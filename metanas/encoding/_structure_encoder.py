@@ -21,10 +21,10 @@ Places = npt.NDArray[np.int64]
 ColumnOf = Callable[[str], int | None]
 """The column of a feature; None for one that is left out."""
 
-RARE = 0.004
+_RARE = 0.004
 """A feature in which fewer networks than this share differ from the rest is left out: nothing can be learned of it from a few
 hundred results."""
-WIDEST = 512
+_WIDEST = 512
 """Most features kept, those in which most networks differ: a kernel on more is slower and no better."""
 _MAX_GRAPHS = 200_000
 """Scopes whose encodings are remembered; the memory starts anew when full."""
@@ -64,7 +64,7 @@ class StructureEncoder:
     def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
         """The vocabulary of the networks of some rows, best all or thousands: features in which they differ.
 
-        Of features that tell the same, as one that is another one times a factor plus a constant, one is kept.
+        Of features that tell the same, each being another one times a factor plus a constant, one is kept.
         """
         blank = cls(space, ())
         numbers = _Numbers()
@@ -75,21 +75,24 @@ class StructureEncoder:
             for i, kind in ((1, np.int64), (2, np.float64))
         )
         found = sparse.coo_array((values, (lines, places)), shape=(len(rows), len(numbers))).tocsc()
-        often = np.flatnonzero(np.diff(found.indptr) >= RARE * len(rows))
+        # Of the others, 0 is the commonest value by far.
+        often = np.flatnonzero(np.diff(found.indptr) >= _RARE * len(rows))
         names, columns = np.array([*numbers], dtype=object)[often], found[:, often].toarray().astype(np.float32)
         shares = unlike_most(columns)
         kept: dict[bytes, int] = {}
-        for column in sorted(np.flatnonzero(shares >= RARE).tolist(), key=lambda c: (-shares[c], names[c])):
+        for column in sorted(np.flatnonzero(shares >= _RARE).tolist(), key=lambda c: (-shares[c], names[c])):
             kept.setdefault(_likeness(columns[:, column]), column)
-        chosen = [*kept.values()][:WIDEST]
+            if len(kept) == _WIDEST:
+                break
+        chosen = [*kept.values()]
         learned = cls(space, tuple(names[chosen]))
         # What is known of these rows already.
         object.__setattr__(learned, "_scopes", blank._scopes)
         new = np.full(len(numbers), -1)
         new[often[chosen]] = np.arange(len(chosen))
-        for graph, (old, values) in blank._graphs.items():
+        for graph, (old, known) in blank._graphs.items():
             held = new[old] >= 0
-            learned._graphs[graph] = new[old][held], values[held]
+            learned._graphs[graph] = new[old][held], known[held]
         return learned
 
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
@@ -123,7 +126,10 @@ class StructureEncoder:
                     yield line, np.array([column]), positions[[row[place]]]
 
     def _encoded(self, graph: Instances | None, column_of: ColumnOf) -> tuple[Places, Floats]:
-        """Columns that a scope has something in, and what: summing these is many times quicker than summing by name."""
+        """Columns that a scope has something in, and what: summing these is many times quicker than summing by name.
+
+        What is remembered is by the ``column_of`` of the first call, so each encoder has one for all calls.
+        """
         if graph not in self._graphs:
             if len(self._graphs) >= _MAX_GRAPHS:
                 self._graphs.clear()

@@ -1,8 +1,8 @@
 """What one source task says of any network: a smoothed version of its results.
 
 A Gaussian process with one Matérn kernel on decisions, of a length some times as long as the likeliest. A kernel on all features,
-each scaled by what it is worth in predicting these results, ranks unseen networks a little better, but of thousands of
-networks the very best by it, and by shorter lengths, are so by chance more often, and searches are slower by them.
+each scaled by what it is worth in predicting these results, ranks unseen networks a little better; but the few that it, or a
+shorter length, puts first of thousands are more often there by chance, and searches by them are slower.
 """
 
 from __future__ import annotations

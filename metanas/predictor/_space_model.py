@@ -159,8 +159,11 @@ class SpaceModel:
         raw = np.array([source(reference) for source in sources], dtype=np.float64)
         centres = np.stack([raw.mean(axis=1), np.maximum(raw.std(axis=1), 1e-6)])
         single = max(source.repeats for source in sources) == 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # One that says the same of all networks goes with no other.
+            correlation = np.nan_to_num(np.atleast_2d(np.corrcoef(raw)))
         return cls(
-            encoder=encoder, sources=tuple(sources), centres=centres, correlation=np.atleast_2d(np.corrcoef(raw)),
+            encoder=encoder, sources=tuple(sources), centres=centres, correlation=correlation,
             repeatable=_SINGLE if single else _MEAN,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._version import __version__
-from metanas.encoding import NetworkEncoder, StructureEncoder
+from metanas.encoding import NetworkEncoder, Ordered, StructureEncoder
 from metanas.errors import MetanasError
 from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
@@ -31,6 +31,9 @@ Array = npt.NDArray[Any]
 FORMAT = 4
 """One more when what is written changes."""
 CARD, ARRAYS = "predictor.json", "arrays.safetensors"
+_LARGEST, _LARGEST_LOG, _FARTHEST = 1e12, 20.0, 1e9
+"""Largest numbers of a source, logarithms of scales, and centres in units of their scales: far beyond any that are learned, and
+none that what is computed with them would overflow."""
 _MOST_BYTES = 256 * 2**20
 """Largest file that is opened."""
 
@@ -193,29 +196,31 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
 
 def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str, Array]) -> SpaceModel:
     names = _names(settings["features"])
-    width = len(names)
+    width, decisions = len(names), Ordered(space).width
     if len({*names}) < width:
         raise ValueError("a column has the name of another one")
     encoder = NetworkEncoder(
         structure=StructureEncoder(space, names),
-        centres=(_numbers(arrays["centre.decisions"], 1), _numbers(arrays["centre.structure"], 1, width)),
+        centres=(_numbers(arrays["centre.decisions"], 1, decisions), _numbers(arrays["centre.structure"], 1, width)),
         scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, width)),
     )
-    if not all((scale > 0).all() for scale in encoder.scales):
-        raise ValueError("a scale is not positive")
+    for centre, scale in zip(encoder.centres, encoder.scales, strict=True):
+        if not (scale > 0).all() or (np.abs(centre) > _FARTHEST * scale).any():
+            raise ValueError("a scale is not positive, or far too small")
     described = list(settings["sources"])
     m = len(described)
     sources = tuple(_source(d, _part(arrays, f"sources.{k}."), encoder, space) for k, d in enumerate(described))
     length = settings["length"]
     model = SpaceModel(
-        encoder=encoder, sources=sources, centres=_numbers(arrays["centres"], 2, 2, m),
-        correlation=_numbers(arrays["correlation"], 2, m, m),
-        transfer=_numbers(arrays["transfer"], 1, TRANSFER.n_scales), plain=_numbers(arrays["plain"], 1, PLAIN.n_scales),
-        share=_number(settings["share"]), length=None if length is None else _number(length, 1e-3),
-        repeatable=_number(settings["repeatable"], 0, 1), widen=_number(settings["widen"], 1e-3),
+        encoder=encoder, sources=sources, centres=_bounded(arrays["centres"], _LARGEST, 2, m),
+        correlation=_bounded(arrays["correlation"], 1 + 1e-6, m, m),
+        transfer=_bounded(arrays["transfer"], _LARGEST_LOG, TRANSFER.n_scales),
+        plain=_bounded(arrays["plain"], _LARGEST_LOG, PLAIN.n_scales),
+        share=_number(settings["share"], 0, 1), length=None if length is None else _number(length, 1e-3),
+        repeatable=_number(settings["repeatable"], 0, 1), widen=_number(settings["widen"], 1e-3, 1e3),
         quality=dict(settings["quality"]),
     )  # fmt: skip
-    if m and not (model.centres[1] > 0).all():
+    if m and not (model.centres[1] > 1e-7).all():
         raise ValueError("a deviation is not positive")
     return model
 
@@ -233,13 +238,16 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     if losses.shape != (n,) or np.isnan(losses).any():
         raise ValueError("losses of a source are no numbers")
     blocks = encoder(rows)
-    relevance = _numbers(arrays["relevance"], 1, sum(block.shape[1] for block in blocks)).astype(np.float32)
+    if not all(np.isfinite(block * block).all() for block in blocks):
+        raise ValueError("encodings of a source's networks are no numbers")
+    relevance = _bounded(arrays["relevance"], _LARGEST, sum(block.shape[1] for block in blocks)).astype(np.float32)
     if (relevance < 0).any():
         raise ValueError("a relevance of a source is negative")
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
         facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses,
-        weights=_numbers(arrays["weights"], 1, n).astype(np.float32), theta=_numbers(arrays["theta"], 1, KERNEL.n_scales),
+        weights=_bounded(arrays["weights"], _LARGEST, n).astype(np.float32),
+        theta=_bounded(arrays["theta"], _LARGEST_LOG, KERNEL.n_scales),
         relevance=relevance, blocks=blocks,
     )  # fmt: skip
 
@@ -279,4 +287,11 @@ def _numbers(array: Array, ndim: int, *shape: int) -> Array:
         or not np.isfinite(array).all()
     ):
         raise ValueError(f"expected finite numbers of shape {shape}, found {array.dtype} {array.shape}")
+    return array
+
+
+def _bounded(array: Array, most: float, *shape: int) -> Array:
+    """Likewise, from ``-most`` to ``most``."""
+    if (np.abs(_numbers(array, len(shape), *shape)) > most).any():
+        raise ValueError(f"expected numbers up to {most:g}")
     return array

@@ -39,11 +39,20 @@ def test_other_values_are_all_equally_far_apart() -> None:
 
 def test_an_inactive_decision_is_equally_far_from_every_value() -> None:
     encoded = Ordered(parse_space_text(TEXT))(np.array([[0, 0, 0, -1], *([0, 0, 1, v] for v in range(5))]))
-    without = encoded[
-        :, 8:
-    ]  # after three columns for channels, three for the activation, two for whether there is dropout
-    assert not without[0].any()
-    assert (without[1:] ** 2).sum(axis=1) == pytest.approx(1.0)
+    # Three columns for channels, three for the activation, two for whether there is dropout; then its rate.
+    rate = encoded[:, 8:]
+    assert not rate[0].any()
+    assert (rate[1:] ** 2).sum(axis=1) == pytest.approx(1.0)
+
+
+def test_ends_of_a_long_range_are_as_far_apart_as_those_of_a_short_one() -> None:
+    space = parse_space_text(
+        "space: s\ninput: image\nnetwork: [{id: a, optional: {dropout: {rate: {float: [0.1, 0.5]}}}}, head]\n"
+    )
+    encoded = Ordered(space)(np.array([[1, 0], [1, 500], [1, 1000], [0, -1]]))[:, 2:]
+    apart = ((encoded[:, None] - encoded[None]) ** 2).sum(axis=2)
+    assert apart[0] == pytest.approx([0, 0.5, 2, 1])
+    assert not encoded[3].any()
 
 
 def test_choices_among_blocks_alone_are_as_one_hot() -> None:

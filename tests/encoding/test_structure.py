@@ -36,19 +36,20 @@ def test_every_space_is_encoded_and_equal_networks_alike(name: str) -> None:
     rows = space.sample(40, rng)
     rows = np.concatenate([rows, space.mutate(rows, rng)])
     encoder = StructureEncoder.learn(space, rows)
-    counts = encoder(rows)
-    assert counts.shape == (80, len(encoder.names))
+    encoded = encoder(rows)
+    assert encoded.shape == (80, len(encoder.names))
     assert encoder.names
-    assert np.isfinite(counts).all()
-    assert (StructureEncoder(space, encoder.names)(rows) == counts).all()
+    assert np.isfinite(encoded).all()
+    assert (StructureEncoder(space, encoder.names)(rows) == encoded).all()
     if space.tabular:
         return
     ids = CanonicalIds(space)
     first: dict[str, int] = {}
-    numeric = [k for k, column in enumerate(encoder.names) if not column.startswith("position ")]
+    # Positions of decisions are told of rows, also where the network does not depend on them.
+    of_graphs = [k for k, column in enumerate(encoder.names) if not column.startswith("position ")]
     for k, row in enumerate(rows):
         j = first.setdefault(ids.of(row), k)
-        assert (counts[k, numeric] == counts[j, numeric]).all()
+        assert (encoded[k, of_graphs] == encoded[j, of_graphs]).all()
 
 
 CONV = 'conv_bn_act {"act": "relu", "dilation": 1, "groups": 1, "kernel": 3, "stride": 1}'
@@ -163,10 +164,7 @@ def test_a_column_weighs_as_much_as_networks_differ_in_it() -> None:
     rows = space.sample(2_000, np.random.default_rng(1), prior=False)
     structure = encoder(rows)[1]
     assert structure.shape == (2_000, len(encoder.structure.names))
-    norms = (structure**2).sum(axis=1)
-    assert norms.mean() == pytest.approx(1, abs=0.1)
-    # Networks that nothing leads through, some in a hundred, lie no farther off than others do.
-    assert norms.max() < 6
+    assert (structure**2).sum(axis=1).mean() == pytest.approx(1, abs=0.1)
     shares = unlike_most(encoder.structure(rows))
     weights = structure.var(axis=0)
     assert weights / weights.sum() == pytest.approx(shares / shares.sum(), rel=0.3, abs=1e-3)

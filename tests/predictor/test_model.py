@@ -15,8 +15,10 @@ from metanas.predictor import (
     Encodings,
     Field,
     Predictor,
+    Source,
     SpaceModel,
     deviations,
+    encoder_of,
 )
 from metanas.space import Rows, SearchSpace, parse_space_text
 from metanas.tables import TaskData
@@ -108,6 +110,22 @@ def test_sources_that_mislead_are_overruled_as_evidence_comes_in(model: SpaceMod
     other = (rows[:, 0] == rows[:, 2]) * 2.0 + (rows[:, 1] == rows[:, 3])
     weights = [field.opinion(list(range(n)), other[:n]).weights[0] for n in (0, 60)]
     assert weights[0] > weights[1]
+
+
+def test_a_source_is_smoothed_by_decisions(space: SearchSpace) -> None:
+    rows = np.random.default_rng(6).permutation(space.rows(1000))[:120]
+    encoder = encoder_of(space)
+    found, true = [], []
+    for seed in range(8):
+        noisy = truth(rows, 0.1) + np.random.default_rng(seed).standard_normal(len(rows))
+        source = Source.fit(TaskData(name="p", space=space, rows=rows, losses=noisy[:, None]), encoder(rows))
+        decisions, structure = encoder(space.rows(1000))
+        scores = source((decisions, structure))
+        assert (source((decisions.copy(), np.zeros_like(structure))) == scores).all()
+        found.append(truth(space.rows(1000)[np.argsort(-scores)[:5]], 0.1).mean())
+        true.append(truth(rows[np.argsort(noisy)[:5]], 0.1).mean())
+    # What it puts first of all networks is better than what only looked best of those that it knows.
+    assert np.mean(found) < np.mean(true)
 
 
 def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:

@@ -92,7 +92,15 @@ def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: 
         ("0.sources.0.rows", lambda a: a[:0]),
         ("0.sources.0.weights", lambda a: a * np.nan),
         ("0.transfer", lambda a: a[:3]),
+        ("0.sources.0.weights", lambda a: a.astype(np.float64) + 1e300),
+        ("0.sources.0.theta", lambda a: a + 1e3),
+        ("0.plain", lambda a: a - 1e3),
+        ("0.correlation", lambda a: a * 0 - 5),
+        ("0.centres", lambda a: a * 0),
+        ("0.centre.decisions", lambda a: a[:1]),
+        ("0.centre.structure", lambda a: a.astype(np.float64) + 1e300),
         ("0.scale.structure", lambda a: a * 0),
+        ("0.scale.structure", lambda a: a.astype(np.float64) * 1e-300),
     ],
 )
 def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
