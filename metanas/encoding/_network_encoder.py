@@ -33,8 +33,9 @@ class NetworkEncoder:
     What is the same for most networks says little of them, so a column of the structure weighs as much as the share of
     networks that differ from the commonest value.
 
-    Equal networks have equal structure, but for positions of numeric decisions that do not matter. Where a space can be enumerated they have equal decisions, too: the mean of the
-    columns of all rows that denote the network. Elsewhere, decisions that do not matter are zero.
+    Equal networks have equal structure, but for positions of numeric decisions that do not matter. Where a space can be
+    enumerated they have equal decisions, too: the mean of the columns of all rows that denote the network. Elsewhere,
+    decisions that do not matter are zero.
     """
 
     structure: StructureEncoder
@@ -88,13 +89,17 @@ class NetworkEncoder:
 
     def _decisions(self, rows: Rows) -> Array:
         if not self._enumerable:
-            return Ordered(self.space)(self.structure.live(rows))
+            return self._ordered(self.structure.live(rows))
         if not self._orbits:
-            self._orbits.update(_mean_of_rows(self.space, self._ids))
+            self._orbits.update(_mean_of_rows(self._ordered, self._ids))
         encoded = np.zeros((len(rows), len(next(iter(self._orbits.values())))), dtype=np.float32)
         for line, name in enumerate(self._ids.of_all(rows)):
             encoded[line] = self._orbits[name]
         return encoded
+
+    @cached_property
+    def _ordered(self) -> Ordered:
+        return Ordered(self.space)
 
     @cached_property
     def _ids(self) -> CanonicalIds:
@@ -106,12 +111,12 @@ class NetworkEncoder:
         return size is not None and size <= _ORBITS
 
 
-def _mean_of_rows(space: SearchSpace, ids: CanonicalIds) -> Mapping[str, Array]:
+def _mean_of_rows(ordered: Ordered, ids: CanonicalIds) -> Mapping[str, Array]:
     """Mean of the columns of all rows of each network, by its id."""
-    rows = space.rows(_ORBITS)
+    rows = ordered.space.rows(_ORBITS)
     numbers: dict[str, int] = {}
     of = np.array([numbers.setdefault(name, len(numbers)) for name in ids.of_all(rows)])
-    encoded = Ordered(space)(rows)
+    encoded = ordered(rows)
     total = np.zeros((len(numbers), encoded.shape[1]))
     np.add.at(total, of, encoded)
     means = (total / np.bincount(of)[:, None]).astype(np.float32)

@@ -28,16 +28,13 @@ class Ordered:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``."""
         encoded = self._one_hot(rows)
         parts: list[npt.NDArray[np.floating]] = [np.zeros((len(rows), 0))]
-        for place, (decision, (start, width, long)) in enumerate(
-            zip(self.space.decisions, self._one_hot.spans, strict=True)
-        ):
-            columns, ranks = encoded[:, start : start + width], ranks_of(decision)
-            active = rows[:, place, None] >= 0
+        for place, ((start, width, long), ranks) in enumerate(zip(self._one_hot.spans, self._ranks, strict=True)):
+            columns, active = encoded[:, start : start + width], rows[:, place, None] >= 0
             if long:
                 parts += [active * (columns[:, 1:] - 0.5) * np.sqrt(2), active * np.sqrt(0.5)]
             elif ranks is not None:
-                reached = ranks[rows[:, place], None] > np.arange(decision.size - 1)
-                steps = np.where(reached, 0.5, -0.5) * np.sqrt(2 / (decision.size - 1))
+                reached = ranks[rows[:, place], None] > np.arange(len(ranks) - 1)
+                steps = np.where(reached, 0.5, -0.5) * np.sqrt(2 / (len(ranks) - 1))
                 parts += [active * steps, active * np.sqrt(0.5)]
             else:
                 parts.append(columns)
@@ -51,6 +48,10 @@ class Ordered:
     @cached_property
     def _one_hot(self) -> OneHot:
         return OneHot(self.space)
+
+    @cached_property
+    def _ranks(self) -> list[npt.NDArray[np.int64] | None]:
+        return [ranks_of(decision) for decision in self.space.decisions]
 
 
 def ranks_of(decision: Decision) -> npt.NDArray[np.int64] | None:

@@ -53,12 +53,14 @@ class StructureEncoder:
     names: tuple[str, ...]
     """A name for each column."""
     _scopes: Scopes = field(init=False, repr=False, compare=False)
+    _column_of: ColumnOf = field(init=False, repr=False, compare=False)
     _graphs: dict[Instances | None, tuple[Places, Floats]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_scopes", Scopes(self.space))
+        object.__setattr__(self, "_column_of", {name: column for column, name in enumerate(self.names)}.get)
 
     @classmethod
     def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
@@ -66,9 +68,9 @@ class StructureEncoder:
 
         Of features that tell the same, each being another one times a factor plus a constant, one is kept.
         """
-        blank = cls(space, ())
-        numbers = _Numbers()
-        parts = [*blank._found(rows, numbers.__getitem__)]
+        blank, numbers = cls(space, ()), _Numbers()
+        object.__setattr__(blank, "_column_of", numbers.__getitem__)
+        parts = [*blank._found(rows)]
         lines = np.repeat([line for line, _, _ in parts], [len(places) for _, places, _ in parts]).astype(np.int64)
         places, values = (
             np.concatenate([np.zeros(0, kind), *(part[i] for part in parts)])
@@ -98,7 +100,7 @@ class StructureEncoder:
     def __call__(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Encode rows ``(n, n_decisions)`` as ``(n, n_columns)``: as they are, not standardised."""
         encoded = np.zeros((len(rows), len(self.names)))
-        for line, columns, values in self._found(rows, self._columns.get):
+        for line, columns, values in self._found(rows):
             encoded[line, columns] += values
         return encoded.astype(np.float32)
 
@@ -113,34 +115,27 @@ class StructureEncoder:
             kept[line, columns] = rows[line, columns]
         return kept
 
-    def _found(self, rows: Rows, column_of: ColumnOf) -> Iterator[tuple[int, Places, Floats]]:
+    def _found(self, rows: Rows) -> Iterator[tuple[int, Places, Floats]]:
         """Of each row and each of its scopes: the row's number, columns that there is something in, and what; to be summed."""
         for line, row in enumerate(rows.tolist()):
             if not self.space.tabular:
                 for scope, times in self._scopes.of(row):
-                    columns, values = self._encoded(scope.graph, column_of)
+                    columns, values = self._encoded(scope.graph)
                     yield line, columns, times * values
             for place, name, positions in self._positions:
-                column = column_of(name) if row[place] >= 0 else None
+                column = self._column_of(name) if row[place] >= 0 else None
                 if column is not None:
                     yield line, np.array([column]), positions[[row[place]]]
 
-    def _encoded(self, graph: Instances | None, column_of: ColumnOf) -> tuple[Places, Floats]:
-        """Columns that a scope has something in, and what: summing these is many times quicker than summing by name.
-
-        What is remembered is by the ``column_of`` of the first call, so each encoder has one for all calls.
-        """
+    def _encoded(self, graph: Instances | None) -> tuple[Places, Floats]:
+        """Columns that a scope has something in, and what: summing these is many times quicker than summing by name."""
         if graph not in self._graphs:
             if len(self._graphs) >= _MAX_GRAPHS:
                 self._graphs.clear()
-            known = {column_of(name): value for name, value in features_of(graph).items()}
+            known = {self._column_of(name): value for name, value in features_of(graph).items()}
             known.pop(None, None)
             self._graphs[graph] = np.array([*known], dtype=np.int64), np.array([*known.values()], dtype=np.float64)
         return self._graphs[graph]
-
-    @cached_property
-    def _columns(self) -> dict[str, int]:
-        return {name: column for column, name in enumerate(self.names)}
 
     @cached_property
     def _positions(self) -> list[tuple[int, str, Floats]]:

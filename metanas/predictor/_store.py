@@ -201,8 +201,8 @@ def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str,
         raise ValueError("a column has the name of another one")
     encoder = NetworkEncoder(
         structure=StructureEncoder(space, names),
-        centres=(_numbers(arrays["centre.decisions"], 1, decisions), _numbers(arrays["centre.structure"], 1, width)),
-        scales=(_numbers(arrays["scale.decisions"], 1, 1), _numbers(arrays["scale.structure"], 1, width)),
+        centres=(_numbers(arrays["centre.decisions"], decisions), _numbers(arrays["centre.structure"], width)),
+        scales=(_numbers(arrays["scale.decisions"], 1), _numbers(arrays["scale.structure"], width)),
     )
     for centre, scale in zip(encoder.centres, encoder.scales, strict=True):
         if not (scale > 0).all() or (np.abs(centre) > _FARTHEST * scale).any():
@@ -212,10 +212,10 @@ def _model(space: SearchSpace, settings: Mapping[str, Any], arrays: Mapping[str,
     sources = tuple(_source(d, _part(arrays, f"sources.{k}."), encoder, space) for k, d in enumerate(described))
     length = settings["length"]
     model = SpaceModel(
-        encoder=encoder, sources=sources, centres=_bounded(arrays["centres"], _LARGEST, 2, m),
-        correlation=_bounded(arrays["correlation"], 1 + 1e-6, m, m),
-        transfer=_bounded(arrays["transfer"], _LARGEST_LOG, TRANSFER.n_scales),
-        plain=_bounded(arrays["plain"], _LARGEST_LOG, PLAIN.n_scales),
+        encoder=encoder, sources=sources, centres=_numbers(arrays["centres"], 2, m, most=_LARGEST),
+        correlation=_numbers(arrays["correlation"], m, m, most=1 + 1e-6),
+        transfer=_numbers(arrays["transfer"], TRANSFER.n_scales, most=_LARGEST_LOG),
+        plain=_numbers(arrays["plain"], PLAIN.n_scales, most=_LARGEST_LOG),
         share=_number(settings["share"], 0, 1), length=None if length is None else _number(length, 1e-3),
         repeatable=_number(settings["repeatable"], 0, 1), widen=_number(settings["widen"], 1e-3, 1e3),
         quality=dict(settings["quality"]),
@@ -240,14 +240,14 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     blocks = encoder(rows)
     if not all(np.isfinite(block * block).all() for block in blocks):
         raise ValueError("encodings of a source's networks are no numbers")
-    relevance = _bounded(arrays["relevance"], _LARGEST, sum(block.shape[1] for block in blocks)).astype(np.float32)
+    relevance = _numbers(arrays["relevance"], sum(block.shape[1] for block in blocks), most=_LARGEST).astype(np.float32)
     if (relevance < 0).any():
         raise ValueError("a relevance of a source is negative")
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
         facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses,
-        weights=_bounded(arrays["weights"], _LARGEST, n).astype(np.float32),
-        theta=_bounded(arrays["theta"], _LARGEST_LOG, KERNEL.n_scales),
+        weights=_numbers(arrays["weights"], n, most=_LARGEST).astype(np.float32),
+        theta=_numbers(arrays["theta"], KERNEL.n_scales, most=_LARGEST_LOG),
         relevance=relevance, blocks=blocks,
     )  # fmt: skip
 
@@ -279,19 +279,8 @@ def _number(value: Any, low: float = -np.inf, high: float = np.inf) -> float:
     return float(value)
 
 
-def _numbers(array: Array, ndim: int, *shape: int) -> Array:
-    if (
-        array.dtype.kind != "f"
-        or array.ndim != ndim
-        or (shape and array.shape != shape)
-        or not np.isfinite(array).all()
-    ):
-        raise ValueError(f"expected finite numbers of shape {shape}, found {array.dtype} {array.shape}")
-    return array
-
-
-def _bounded(array: Array, most: float, *shape: int) -> Array:
-    """Likewise, from ``-most`` to ``most``."""
-    if (np.abs(_numbers(array, len(shape), *shape)) > most).any():
-        raise ValueError(f"expected numbers up to {most:g}")
+def _numbers(array: Array, *shape: int, most: float = np.inf) -> Array:
+    """An array that has this shape, of finite numbers from ``-most`` to ``most``."""
+    if array.dtype.kind != "f" or array.shape != shape or not np.isfinite(array).all() or (np.abs(array) > most).any():
+        raise ValueError(f"expected numbers of shape {shape} up to {most:g}, found {array.dtype} {array.shape}")
     return array
