@@ -97,10 +97,12 @@ class Source:
         # A table's networks are scored for one target after the other.
         if self._known and self._known[0][0] is blocks[0]:
             return self._known[0][1]
-        decisions, known = blocks[0], self.blocks[0]
+        # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
+        decisions, known = blocks[0], self.blocks[0].astype(np.float64)
         scores = np.concatenate(
             [
-                KERNEL(self.theta, KERNEL.products([decisions[i : i + _CHUNK]], [known])) @ self.weights
+                KERNEL(self.theta, KERNEL.products([decisions[i : i + _CHUNK].astype(np.float64)], [known]))
+                @ self.weights
                 for i in range(0, len(decisions), _CHUNK)
             ]
         )

@@ -50,7 +50,7 @@ def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> N
     rows = model.space.rows(1000)
     read = again.model_for(model.space)
     assert read is not None
-    assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-3)  # in single precision
+    assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
     assert read.encoder.structure.names == model.encoder.structure.names
 
 
