@@ -43,9 +43,9 @@ class Meta(Strategy):
     """Gaussian processes that learned from other data sets, and drop what does not hold here.
 
     Where sources predict each other, the first proposals are the candidates with the highest upper confidence bound. Later
-    ones are those that are expected to raise the best posterior mean most: in turns as all experts see it, and as the one
-    sees it that knows nothing of the sources, as long as it explains the results at all. Without such sources the first
-    proposals are random. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
+    ones are those that are expected to raise the best posterior mean most: as all experts see it, and every second time, or
+    less often where sources predict each other very well, as the one sees it that knows nothing of them, as long as it
+    explains the results at all. Without such sources the first proposals are random. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
     Workers in parallel get different networks, because those under way count as evaluated with the result that is
     expected of them. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
     :func:`scalar_losses`).
@@ -99,7 +99,7 @@ class Meta(Strategy):
         untaught = next((member for member in opinion.members if member.name == UNTAUGHT_EXPERT), None)
         if not seen.places or (model.tells and begun < _BOUNDS):
             worth = promise(opinion)
-        elif begun % 2 and untaught is not None:
+        elif begun % _untaught_every(model) == 1 and untaught is not None:
             # So that sources which mislead cost at most every second evaluation, should the evidence be slow to tell.
             worth = expected_gain(opinion.of(untaught), np.unique(seen.places))
         else:
@@ -192,6 +192,11 @@ class Meta(Strategy):
             return None
         best = int(leaders[gain[leaders].argmax()])
         return best if gain[best] > gain[new] else None
+
+
+def _untaught_every(model: SpaceModel) -> int:
+    """Of how many proposals one is left to the expert that knows nothing of the sources: more, the better these agree."""
+    return max(2, round(1 / max(1 - model.agreement, 0.01)))
 
 
 class _Seen:

@@ -173,10 +173,15 @@ class SpaceModel:
         return self.repeatable < _MEAN
 
     @property
+    def agreement(self) -> float:
+        """Mean rank correlation with which the other sources predict each one before any of its results; 0 where none was left out."""
+        taus = [found["0"] for found in self.quality.get("rank_correlation", {}).values()]
+        return float(np.mean(taus)) if taus else 0.0
+
+    @property
     def tells(self) -> bool:
         """Whether the sources predict each other, so that they may predict another task; a single source may."""
-        taus = [found["0"] for found in self.quality.get("rank_correlation", {}).values()]
-        return bool(self.sources) and (not taus or float(np.mean(taus)) > _TELLS)
+        return bool(self.sources) and (not self.quality.get("rank_correlation") or self.agreement > _TELLS)
 
     def of_trainings(self, single: bool | None) -> SpaceModel:
         """The model for a search whose evaluations are ``single`` trainings, or means of several; itself for None."""

@@ -9,11 +9,13 @@ import pytest
 from scipy.stats import kendalltau
 
 from metanas.controller import Meta, Observation
+from metanas.controller._acquisition import expected_gain
 from metanas.errors import MetanasError
 from metanas.predictor import (
     NORMAL_80,
     Encodings,
     Field,
+    Opinion,
     Predictor,
     Source,
     SpaceModel,
@@ -206,6 +208,31 @@ def test_meta_starts_ahead_with_sources_and_finds_the_best_without(model: SpaceM
     alone = search(Meta(), space, 35)
     assert min(truth(np.array([row]), 0.2)[0] for row in alone) < best + 0.2
     assert search(Meta(), space, 12) == alone[:12]
+
+
+@pytest.mark.parametrize(("agreement", "turns"), [(0.4, [11, 13, 15, 17, 19]), (0.85, [15])])
+def test_the_better_sources_agree_the_fewer_proposals_are_left_to_the_expert_without_them(
+    model: SpaceModel, space: SearchSpace, monkeypatch: pytest.MonkeyPatch, agreement: float, turns: list[int]
+) -> None:
+    agreeing = replace(model, quality={"rank_correlation": {"p": {"0": agreement}}})
+    asked: list[int] = []
+
+    def recorded(opinion: Opinion, seen: np.ndarray) -> np.ndarray:
+        asked[-1] += 1
+        return expected_gain(opinion, seen)
+
+    monkeypatch.setattr("metanas.controller._meta.expected_gain", recorded)
+    observations: list[Observation] = []
+    for number in range(20):
+        asked.append(0)
+        proposal = Meta(model=agreeing).propose(space, observations, lambda row: True, np.random.default_rng(number))
+        assert proposal is not None
+        row = proposal.row
+        # It has nothing to do with the sources, so that the expert without them has a say.
+        loss = 2.0 * (row[0] == row[2]) + (row[1] == row[3])
+        observations.append(Observation(number=number, row=tuple(row.tolist()), losses=(loss,)))
+    # Beside the mixture it was asked alone.
+    assert [number for number, times in enumerate(asked) if times == 2] == turns
 
 
 def test_the_first_random_trials_wait_for_no_encodings(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
