@@ -82,9 +82,7 @@ class _Progress(Listener):
 
     def informed(self, tasks: Sequence[str]) -> None:
         named = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
-        self.say(
-            f"The predictor knows {named}." if tasks else "The predictor knows no task of this space, and abstains."
-        )
+        self.say(f"The predictor knows {named}.")
 
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         self.best = best

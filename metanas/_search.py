@@ -87,7 +87,7 @@ def search(
     epochs
         Epochs of a training; a rising list also names the rungs at which the worse trials are stopped.
     strategy
-        Name, or ``{name: {setting: value}}``; by default evolution, with a ``predictor`` meta.
+        Name, or ``{name: {setting: value}}``; by default meta.
     predictor
         Name or path of the predictor that meta starts from.
     max_memory

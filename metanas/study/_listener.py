@@ -21,7 +21,7 @@ class Listener:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
 
     def informed(self, tasks: Sequence[str]) -> None:
-        """A predictor knows these tasks of the space; none, where it abstains."""
+        """A predictor knows these tasks of the space."""
 
     def trial_started(self, record: TrialRecord, worker: str) -> None:
         """A worker has begun a trial."""

@@ -15,7 +15,7 @@ from metanas.space import (
 DEFAULT_TRIALS = 30
 DEFAULT_EPOCHS = 12
 DEFAULT_RETRIES = 2
-DEFAULT_STRATEGY = "evolution"
+DEFAULT_STRATEGY = "meta"
 
 Objective = tuple[str, str]
 """Name of a metric or cost, and ``maximize`` or ``minimize``."""

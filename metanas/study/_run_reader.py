@@ -155,7 +155,7 @@ class _Reader(Keys):
     def _strategy(self, search: MapNode) -> tuple[str, dict[str, Any]]:
         node = search.entries.get("strategy")
         if node is None:
-            return ("meta" if "predictor" in search.entries else DEFAULT_STRATEGY), {}
+            return DEFAULT_STRATEGY, {}
         named = named_settings(node)
         if named is None:
             self.problems.add(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from metanas.controller import Observation, Strategy
 from metanas.errors import ConstraintError, MetanasError
 from metanas.space import Rows, SearchSpace
 from metanas.study._gate import Gate
+from metanas.study._run_file import DEFAULT_STRATEGY
 from metanas.study._strategies import make_strategy, proxies_problem, strategy_problem
 from metanas.study._suggest import distribution_of, suggest_row
 
@@ -26,6 +27,8 @@ Row = npt.NDArray[np.int64]
 
 _ROW = "metanas:row"
 """System attribute of a trial: the row that was proposed for it, so that other processes know before it is suggested."""
+_CLAIMS = 4
+"""Proposals until one that another process made at the same moment is taken all the same."""
 
 
 def suggest(trial: optuna.trial.BaseTrial, space: SearchSpace) -> Architecture:
@@ -42,8 +45,8 @@ class MetaSampler(BaseSampler):
 
     Proposals depend on the seed, the number of the trial, and what the study holds: the sampler itself keeps nothing that
     matters, so any number of processes may share a study in any storage, each with a sampler of its own. Trials under way
-    count as pending; two processes that propose at the very same moment do not see each other, and draw from different
-    streams. Parameters that are none of the space's are drawn at random. A space that is searched to its end is proposed
+    count as pending; of two processes that come to the same network at the same moment the later one proposes again.
+    Parameters that are none of the space's are drawn at random. A space that is searched to its end is proposed
     from again at random.
 
     Parameters
@@ -71,7 +74,7 @@ class MetaSampler(BaseSampler):
     def __init__(
         self,
         space: SearchSpace,
-        strategy: str | Strategy = "evolution",
+        strategy: str | Strategy = DEFAULT_STRATEGY,
         *,
         options: Mapping[str, Any] | None = None,
         input_shape: Shape | None = None,
@@ -115,13 +118,19 @@ class MetaSampler(BaseSampler):
         }
         if len(rest) == len(search_space):
             return rest
-        trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        observations = self._observations(trials, study.directions)
-        accept = _Accept(self, {self._name(observation) for observation in observations})
-        rng = generator(self._seed, "sampler", trial.number)
-        proposal = self.strategy.propose(self.space, observations, accept, rng)
-        row = self.space.sample(1, rng)[0] if proposal is None else proposal.row
-        study._storage.set_trial_system_attr(trial._trial_id, _ROW, [int(value) for value in row])
+        for attempt in range(_CLAIMS):
+            observations = self._of_others(study, trial)
+            accept = _Accept(self, {self._name(observation) for observation in observations})
+            rng = generator(self._seed, "sampler", trial.number, *([attempt] if attempt else []))
+            proposal = self.strategy.propose(self.space, observations, accept, rng)
+            row = self.space.sample(1, rng)[0] if proposal is None else proposal.row
+            study._storage.set_trial_system_attr(trial._trial_id, _ROW, [int(value) for value in row])
+            if proposal is None or proposal.repeat:
+                break
+            # Another process, which saw the same, may have come to the same meanwhile.
+            name = self._ids.of(row)
+            if all(self._name(other) != name for other in self._of_others(study, trial)):
+                break
         return rest | {name: value for name, value in self.space.to_values(row).items() if name in search_space}
 
     def sample_independent(
@@ -144,13 +153,12 @@ class MetaSampler(BaseSampler):
         """The id of the row's network."""
         return self._ids.of(row)
 
-    def _observations(
-        self, trials: Sequence[FrozenTrial], directions: Sequence[optuna.study.StudyDirection]
-    ) -> list[Observation]:
-        signs = [-1.0 if direction is optuna.study.StudyDirection.MAXIMIZE else 1.0 for direction in directions]
+    def _of_others(self, study: optuna.Study, own: FrozenTrial) -> list[Observation]:
+        """What the study holds but for a trial of our own."""
+        signs = [-1.0 if direction is optuna.study.StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
         observations = []
-        for trial in trials:
-            row = self._row(trial)
+        for trial in study.get_trials(deepcopy=False):
+            row = None if trial.number == own.number else self._row(trial)
             if row is None:
                 continue
             pending, losses = not trial.state.is_finished(), None

@@ -101,8 +101,8 @@ def run_session(
                     run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
                     guard=lease.check, score=_score(planned, allow_python),
                 )  # fmt: skip
-                if listener is not None and takes_model(run.strategy):
-                    listener.informed([] if planned.model is None else [s.name for s in planned.model.sources])
+                if listener is not None and planned.model is not None and planned.model.sources:
+                    listener.informed([source.name for source in planned.model.sources])
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.evaluator == "train")

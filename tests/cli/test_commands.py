@@ -81,7 +81,7 @@ def test_a_trained_network_is_told_of(finished: RunFolder, command: Command) -> 
     code, out, _ = command("resume", finished.path, "-q")
     assert code == 0
     lines = dict(line.split(":", 1) for line in out.splitlines())
-    assert list(lines) == ["Best on validation", "On the test data", "Network", "Report"]
+    assert list(lines) == ["Best on validation", "Chosen", "On the test data", "Network", "Report"]
     assert "accuracy " in lines["On the test data"]
     assert lines["Network"].strip().startswith(str(finished.best / "network.py"))
     code, out, _ = command("resume", finished.path, "-q", "--json")

@@ -29,7 +29,7 @@ def test_defaults() -> None:
     run = parse_run_text("space: mlp\ndata: wine\n", "/base/my search/run.yaml", base=Path("/base"))
     assert run == RunFile(
         file="/base/my search/run.yaml", base=Path("/base"), name="my-search", space="mlp", data="wine",
-        objectives=(), constraints=(), strategy="evolution", strategy_options={}, trials=30, time=None, target=None,
+        objectives=(), constraints=(), strategy="meta", strategy_options={}, trials=30, time=None, target=None,
         seed=0, retries=2, max_memory=None, rungs=(12,), stop="none", stop_options={}, train={}, train_syntax={}, workers="auto", engine="local",
         storage=None, evaluator="train",
     )  # fmt: skip

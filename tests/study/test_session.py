@@ -51,7 +51,7 @@ def test_every_default_is_written(toy: Any) -> None:
         "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
     }  # fmt: skip
     assert written["objective"] == {"maximize": ["accuracy"]}
-    assert written["search"]["strategy"] == "evolution"
+    assert written["search"]["strategy"] == "meta"
     assert os.path.isabs(written["data"])
 
 
