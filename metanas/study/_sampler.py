@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,8 +28,9 @@ Row = npt.NDArray[np.int64]
 
 _ROW = "metanas:row"
 """System attribute of a trial: the row that was proposed for it, so that other processes know before it is suggested."""
-_CLAIMS = 4
-"""Proposals until one that another process made at the same moment is taken all the same."""
+_CLAIMS, _WAIT = 10, 0.1
+"""Proposals until one that another process made at the same moment is taken all the same; and seconds at most between two, at
+random, or both processes would come to the same again and again."""
 
 
 def suggest(trial: optuna.trial.BaseTrial, space: SearchSpace) -> Architecture:
@@ -131,6 +133,7 @@ class MetaSampler(BaseSampler):
             name = self._ids.of(row)
             if all(self._name(other) != name for other in self._of_others(study, trial)):
                 break
+            time.sleep(rng.uniform(0, _WAIT))
         return rest | {name: value for name, value in self.space.to_values(row).items() if name in search_space}
 
     def sample_independent(
