@@ -2,7 +2,8 @@
 
 A Gaussian process with one Matérn kernel on decisions, of a length some times as long as the likeliest. A kernel on all features,
 each scaled by what it is worth in predicting these results, ranks unseen networks a little better; but the few that it, or a
-shorter length, puts first of thousands are more often there by chance, and searches by them are slower.
+shorter length, puts first of thousands are more often there by chance, and searches by them are slower. Zero-cost proxies, and
+what a supernet tells, are smoothed by all features: by decisions searches that begin with them are slower.
 """
 
 from __future__ import annotations
@@ -67,12 +68,14 @@ class Source:
     """Factor of each feature's squared differences, ``(d,)``, features of both encodings in order."""
     blocks: tuple[Array, Array] = field(repr=False)
     """Encodings of ``rows``; not saved."""
+    by_features: bool = False
+    """Whether they are smoothed by all features, over the likeliest length, as is best for proxies; not saved."""
     _known: list[tuple[Array, Array]] = field(default_factory=list, init=False, repr=False, compare=False)
     """The first block of the last large call, and the scores."""
 
     @classmethod
-    def fit(cls, task: TaskData, blocks: Sequence[Array]) -> Source:
-        """From a task, whose rows' encodings are ``blocks``."""
+    def fit(cls, task: TaskData, blocks: Sequence[Array], *, by_features: bool = False) -> Source:
+        """From a task, whose rows' encodings are ``blocks``; ``by_features`` for smoothing by all features."""
         name, rows = task.name, task.rows
         losses = np.where(np.isnan(task.mean_losses), np.inf, task.mean_losses)
         scores = normal_scores(losses)
@@ -80,16 +83,18 @@ class Source:
         kept = np.sort(rng.permutation(len(rows))[:MOST])
         relevance = relevance_of(np.concatenate(blocks, axis=1), scores, derive_seed(0, "trees", name) % 2**31)
         points = [block[kept] for block in blocks]
-        exact = points[0].astype(np.float64)
+        known = (weighed(points, relevance) if by_features else points[0]).astype(np.float64)
         some = np.sort(rng.permutation(len(kept))[:_FITTED_ON])
-        lesson = KERNEL.products([exact[some]], [exact[some]]), scores[kept][some]
-        theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15) + np.array([0.0, _STRETCH, 0.0])
-        matrix = KERNEL(theta, KERNEL.products([exact], [exact]))
+        lesson = KERNEL.products([known[some]], [known[some]]), scores[kept][some]
+        theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
+        theta += np.array([0.0, 0.0 if by_features else _STRETCH, 0.0])
+        matrix = KERNEL(theta, KERNEL.products([known], [known]))
         matrix[np.diag_indices(len(kept))] += np.exp(theta[-1]) + JITTER
         weights = cho_solve(cho_factor(matrix, lower=True), scores[kept]).astype(np.float32)
         return cls(
             name=name, count=len(rows), facts=dict(task.facts), repeats=task.losses.shape[1], rows=rows[kept],
             losses=losses[kept], weights=weights, theta=theta, relevance=relevance, blocks=(points[0], points[1]),
+            by_features=by_features,
         )  # fmt: skip
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
@@ -98,17 +103,19 @@ class Source:
         if self._known and self._known[0][0] is blocks[0]:
             return self._known[0][1]
         # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
-        decisions, known = blocks[0], self.blocks[0].astype(np.float64)
+        new, known = self._smoothed_by(blocks), self._smoothed_by(self.blocks).astype(np.float64)
         scores = np.concatenate(
             [
-                KERNEL(self.theta, KERNEL.products([decisions[i : i + _CHUNK].astype(np.float64)], [known]))
-                @ self.weights
-                for i in range(0, len(decisions), _CHUNK)
+                KERNEL(self.theta, KERNEL.products([new[i : i + _CHUNK].astype(np.float64)], [known])) @ self.weights
+                for i in range(0, len(new), _CHUNK)
             ]
         )
         if len(blocks[0]) > _CHUNK:
             self._known[:] = [(blocks[0], scores)]
         return scores
+
+    def _smoothed_by(self, blocks: Sequence[Array]) -> Array:
+        return weighed(blocks, self.relevance) if self.by_features else blocks[0]
 
 
 def relevance_of(features: Array, scores: Array, seed: int) -> Array:

@@ -150,7 +150,9 @@ class SpaceModel:
         if not tasks:
             return cls(encoder=encoder)
         blocks = encoder(rows)
-        return replace(cls._knowing(encoder, [Source.fit(task, blocks) for task in tasks]), share=_PROXIES_SHARE)
+        return replace(
+            cls._knowing(encoder, [Source.fit(task, blocks, by_features=True) for task in tasks]), share=_PROXIES_SHARE
+        )
 
     @classmethod
     def _knowing(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:

@@ -130,6 +130,17 @@ def test_a_source_is_smoothed_by_decisions(space: SearchSpace) -> None:
     assert np.mean(found) < np.mean(true)
 
 
+def test_proxies_are_smoothed_by_all_features(space: SearchSpace) -> None:
+    rows = np.random.default_rng(6).permutation(space.rows(1000))[:60]
+    encoder = encoder_of(space)
+    model = SpaceModel.of_proxies(encoder, rows, {"proxy": -truth(rows, 0.1), "constant": np.ones(len(rows))})
+    (source,) = model.sources
+    decisions, structure = encoder(space.rows(1000))
+    scores = source((decisions, structure))
+    assert kendalltau(scores, -truth(space.rows(1000), 0.1))[0] > 0.7
+    assert (source((decisions.copy(), np.zeros_like(structure))) != scores).any()
+
+
 def test_shuffled_sources_do_no_harm(space: SearchSpace) -> None:
     shuffled = SpaceModel.fit(space, [task(space, n, 0.1, shuffled=True) for n in "pqr"])
     assert not shuffled.tells
