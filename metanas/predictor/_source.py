@@ -83,7 +83,7 @@ class Source:
         kept = np.sort(rng.permutation(len(rows))[:MOST])
         relevance = relevance_of(np.concatenate(blocks, axis=1), scores, derive_seed(0, "trees", name) % 2**31)
         points = [block[kept] for block in blocks]
-        known = (weighed(points, relevance) if by_features else points[0]).astype(np.float64)
+        known = _smoothed_by(points, relevance if by_features else None).astype(np.float64)
         some = np.sort(rng.permutation(len(kept))[:_FITTED_ON])
         lesson = KERNEL.products([known[some]], [known[some]]), scores[kept][some]
         theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
@@ -103,7 +103,8 @@ class Source:
         if self._known and self._known[0][0] is blocks[0]:
             return self._known[0][1]
         # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
-        new, known = self._smoothed_by(blocks), self._smoothed_by(self.blocks).astype(np.float64)
+        relevance = self.relevance if self.by_features else None
+        new, known = _smoothed_by(blocks, relevance), _smoothed_by(self.blocks, relevance).astype(np.float64)
         scores = np.concatenate(
             [
                 KERNEL(self.theta, KERNEL.products([new[i : i + _CHUNK].astype(np.float64)], [known])) @ self.weights
@@ -113,9 +114,6 @@ class Source:
         if len(blocks[0]) > _CHUNK:
             self._known[:] = [(blocks[0], scores)]
         return scores
-
-    def _smoothed_by(self, blocks: Sequence[Array]) -> Array:
-        return weighed(blocks, self.relevance) if self.by_features else blocks[0]
 
 
 def relevance_of(features: Array, scores: Array, seed: int) -> Array:
@@ -139,6 +137,11 @@ def relevance_of(features: Array, scores: Array, seed: int) -> Array:
     varied = variance > _VARIED
     relevance = np.where(varied, worth / np.where(varied, variance, 1.0), 0.0) / worth.sum()
     return np.asarray(relevance, dtype=np.float32)
+
+
+def _smoothed_by(blocks: Sequence[Array], relevance: Array | None) -> Array:
+    """What the kernel sees of networks: decisions, or all features by their relevance, ``(n, d)``."""
+    return blocks[0] if relevance is None else weighed(blocks, relevance)
 
 
 def weighed(blocks: Sequence[Array], relevance: Array) -> Array:

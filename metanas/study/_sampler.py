@@ -120,10 +120,10 @@ class MetaSampler(BaseSampler):
         }
         if len(rest) == len(search_space):
             return rest
-        for attempt in range(_CLAIMS):
+        rng = generator(self._seed, "sampler", trial.number)
+        for _ in range(_CLAIMS):
             observations = self._of_others(study, trial)
             accept = _Accept(self, {self._name(observation) for observation in observations})
-            rng = generator(self._seed, "sampler", trial.number, *([attempt] if attempt else []))
             proposal = self.strategy.propose(self.space, observations, accept, rng)
             row = self.space.sample(1, rng)[0] if proposal is None else proposal.row
             study._storage.set_trial_system_attr(trial._trial_id, _ROW, [int(value) for value in row])
