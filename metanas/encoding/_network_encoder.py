@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 _SAMPLE = 3_000
 """Rows that a vocabulary and the scales are learned from."""
 _REMEMBERED = 16
-"""Arrays of rows whose encodings are kept: all of a table, and the known part of each source."""
+"""Arrays of rows whose encodings are kept, those used last: all of a table, and the known part of each source."""
 _ORBITS = 65_000
 """In spaces of at most so many rows, the rows of one network are known, and its decisions are their mean."""
 
@@ -72,10 +72,10 @@ class NetworkEncoder:
     def __call__(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Decisions and structure of rows ``(n, n_decisions)``."""
         key = hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest()
-        if key not in self._known:
-            if len(self._known) >= _REMEMBERED:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = self._encoded(rows)
+        # Taken out and put in again, so that the one used longest ago comes first.
+        self._known[key] = self._known.pop(key) if key in self._known else self._encoded(rows)
+        if len(self._known) > _REMEMBERED:
+            self._known.pop(next(iter(self._known)))
         return self._known[key]
 
     def _encoded(self, rows: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.predictor._kernels import Kernel
+from metanas.predictor._kernels import MATERN, Kernel, product, squared_norms
 from metanas.predictor._posterior import Posterior
 
 Array = npt.NDArray[Any]
@@ -87,6 +87,13 @@ class Belief:
         self.widen = widen
         """Factor of all standard deviations, from calibration on the sources."""
         self._posteriors = [Posterior(e.kernel, e.theta, e.blocks, e.mean, repeatable=repeatable) for e in self.experts]
+        self._norms = {
+            id(block): squared_norms(block)
+            for e in self.experts
+            for kind, block in zip(e.kernel.kinds, e.blocks, strict=True)
+            if kind == MATERN
+        }
+        """Squared norms of the candidates, by block: experts share blocks, and all of a block is read for each observation."""
 
     @property
     def indices(self) -> list[int]:
@@ -98,15 +105,18 @@ class Belief:
         doubts = [0.0] * len(indices) if doubts is None else doubts
         for start in range(0, len(indices), _BLOCK):
             some = list(indices[start : start + _BLOCK])
-            known: dict[tuple[int, ...], list[Array]] = {}
+            known: dict[tuple[str, int], Array] = {}
             for expert, posterior in zip(self.experts, self._posteriors, strict=True):
-                key = tuple(map(id, expert.blocks))
-                if key not in known:
-                    known[key] = expert.kernel.products(expert.blocks, [block[some] for block in expert.blocks])
+                products = []
+                for kind, block in zip(expert.kernel.kinds, expert.blocks, strict=True):
+                    key = kind, id(block)
+                    if key not in known:
+                        known[key] = product(kind, block, block[some], self._norms.get(id(block)))
+                    products.append(known[key])
                 if len(some) == 1:
-                    posterior.add(some[0], known[key], doubts[start])
+                    posterior.add(some[0], products, doubts[start])
                 else:
-                    posterior.add_many(some, known[key], doubts[start : start + _BLOCK])
+                    posterior.add_many(some, products, doubts[start : start + _BLOCK])
 
     def forget(self) -> None:
         """Undo the last :meth:`observe`."""

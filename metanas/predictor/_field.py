@@ -36,7 +36,12 @@ class Encodings:
         keys = [row.tobytes() for row in rows]
         new = [i for i, key in enumerate(keys) if key not in self._known]
         if new:
-            encoded, scores = self.model.on(rows[new])
+            # Mostly new ones are asked for whole: the next search among the same candidates then finds them in what the encoder
+            # and the sources remember.
+            whole = 2 * len(new) > len(rows)
+            found, scores = self.model.on(rows if whole else rows[new])
+            encoded = [block[new] for block in found] if whole else list(found)
+            scores = scores[:, new] if whole else scores
             start = self._scores.shape[1]
             self._known.update({keys[i]: start + k for k, i in enumerate(new)})
             before = self._blocks or [block[:0] for block in encoded]

@@ -41,7 +41,7 @@ class Kernel:
 
     def products(self, a: Sequence[Array], b: Sequence[Array]) -> list[Array]:
         """What each part needs of the pairs, ``(n, m)``: inner products, or squared distances."""
-        return [x @ y.T if kind == LINEAR else squared(x, y) for kind, x, y in zip(self.kinds, a, b, strict=True)]
+        return [product(kind, x, y) for kind, x, y in zip(self.kinds, a, b, strict=True)]
 
     def diagonal(self, theta: Array, blocks: Sequence[Array]) -> Array:
         """``k(x, x)`` of each point, ``(n,)``."""
@@ -118,11 +118,21 @@ class Kernel:
         return starts
 
 
-def squared(a: Array, b: Array) -> Array:
-    """Squared distances ``(n, m)`` of points ``(n, d)`` and ``(m, d)``."""
+def product(kind: str, a: Array, b: Array, norms: Array | None = None) -> Array:
+    """What a kernel of this kind needs of the pairs, ``(n, m)``; ``norms`` of ``a`` as in :func:`squared`."""
+    return a @ b.T if kind == LINEAR else squared(a, b, norms)
+
+
+def squared_norms(a: Array) -> Array:
+    """Squared norms ``(n,)`` of points ``(n, d)``."""
+    return np.asarray(np.einsum("nd,nd->n", a, a))
+
+
+def squared(a: Array, b: Array, norms: Array | None = None) -> Array:
+    """Squared distances ``(n, m)`` of points ``(n, d)`` and ``(m, d)``; ``norms`` are the squared ones of ``a``, where known."""
     d = a @ b.T
     d *= -2
-    d += np.einsum("md,md->m", b, b)
-    d += np.einsum("nd,nd->n", a, a)[:, None]
+    d += squared_norms(b)
+    d += (squared_norms(a) if norms is None else norms)[:, None]
     np.maximum(d, 0, out=d)
     return d

@@ -183,6 +183,24 @@ def test_what_lies_on_no_path_does_not_matter() -> None:
     assert (live[whole] == rows[whole]).all()
 
 
+def test_what_was_encoded_last_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metanas.encoding._network_encoder._REMEMBERED", 2)
+    space = parse_space_text(CELL)
+    encoder = NetworkEncoder.learn(space, np.random.default_rng(0))
+    first, second, third = space.rows(27).reshape(3, 9, -1)
+    known = encoder(first)
+    encoder(second)
+    # Asked for again, it is no longer the one to be forgotten for a third.
+    assert encoder(first.copy()) is known
+    encoder(third)
+    assert encoder(first) is known
+    encoder(second)
+    encoder(third)
+    again = encoder(first)
+    assert again is not known
+    assert all((a == b).all() for a, b in zip(again, known, strict=True))
+
+
 def test_equal_networks_have_equal_encodings_where_rows_can_be_listed() -> None:
     space = parse_space_text(CELL)
     rows = space.rows(100)
