@@ -1,9 +1,10 @@
-"""What one source task says of any network: a smoothed version of its results.
+"""What one source task says of any network: the mean of two smoothed versions of its results.
 
-A Gaussian process with one Matérn kernel on decisions, of a length some times as long as the likeliest. A kernel on all features,
-each scaled by what it is worth in predicting these results, ranks unseen networks a little better; but the few that it, or a
-shorter length, puts first of thousands are more often there by chance, and searches by them are slower. Zero-cost proxies, and
-what a supernet tells, are smoothed by all features: by decisions searches that begin with them are slower.
+Each is a Gaussian process with one Matérn kernel. One is on decisions, of a length some times as long as the likeliest; the other on
+all features, each scaled by what it is worth in predicting these results. The latter ranks unseen networks a little better, but
+of the few that it, or a shorter length, puts first of thousands more are there by chance. Together they rank better than decisions
+alone, and searches are as quick or quicker. Zero-cost proxies, and what a supernet tells, are smoothed by all features alone:
+by decisions searches that begin with them are slower.
 """
 
 from __future__ import annotations
@@ -45,6 +46,44 @@ _POWER = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
+class Smoother:
+    """A Gaussian process on a task's results."""
+
+    by_features: bool
+    """Whether it sees all features by their relevance, or decisions."""
+    theta: Array
+    """Scales of the kernel."""
+    weights: Array
+    """Of each result, ``(n,)``: the inverse covariance times the scores."""
+
+    @classmethod
+    def fit(
+        cls, blocks: Sequence[Array], relevance: Array, scores: Array, some: npt.NDArray[np.intp], *, by_features: bool
+    ) -> Smoother:
+        """From encodings and scores ``(n,)`` of networks; scales from ``some`` of them."""
+        known = _seen(blocks, relevance if by_features else None).astype(np.float64)
+        lesson = KERNEL.products([known[some]], [known[some]]), scores[some]
+        theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
+        theta += np.array([0.0, 0.0 if by_features else _STRETCH, 0.0])
+        matrix = KERNEL(theta, KERNEL.products([known], [known]))
+        matrix[np.diag_indices(len(known))] += np.exp(theta[-1]) + JITTER
+        weights = cho_solve(cho_factor(matrix, lower=True), scores).astype(np.float32)
+        return cls(by_features=by_features, theta=theta, weights=weights)
+
+    def __call__(self, blocks: Sequence[Array], known: Sequence[Array], relevance: Array) -> Array:
+        """Scores of networks ``(m,)`` from their encodings and those of the results."""
+        # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
+        new, seen = (_seen(each, relevance if self.by_features else None) for each in (blocks, known))
+        seen = seen.astype(np.float64)
+        return np.concatenate(
+            [
+                KERNEL(self.theta, KERNEL.products([new[i : i + _CHUNK].astype(np.float64)], [seen])) @ self.weights
+                for i in range(0, len(new), _CHUNK)
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One task's smoothed results."""
 
@@ -60,41 +99,33 @@ class Source:
     """Rows ``(n, n_decisions)`` of the results that are kept, at most :data:`MOST`."""
     losses: Array
     """Their losses ``(n,)``, less is better; infinite for failures."""
-    weights: Array
-    """Of each of them, ``(n,)``: the inverse covariance times the scores."""
-    theta: Array
-    """Scales of the kernel."""
     relevance: Array
     """Factor of each feature's squared differences, ``(d,)``, features of both encodings in order."""
+    smoothers: tuple[Smoother, ...]
+    """Whose mean it is."""
     blocks: tuple[Array, Array] = field(repr=False)
     """Encodings of ``rows``; not saved."""
-    by_features: bool = False
-    """Whether they are smoothed by all features, over the likeliest length, as is best for proxies; not saved."""
     _known: list[tuple[Array, Array]] = field(default_factory=list, init=False, repr=False, compare=False)
     """The first block of the last large call, and the scores."""
 
     @classmethod
-    def fit(cls, task: TaskData, blocks: Sequence[Array], *, by_features: bool = False) -> Source:
-        """From a task, whose rows' encodings are ``blocks``; ``by_features`` for smoothing by all features."""
+    def fit(cls, task: TaskData, blocks: Sequence[Array], *, decisions: bool = True) -> Source:
+        """From a task, whose rows' encodings are ``blocks``; smoothed by features, and by ``decisions``, too."""
         name, rows = task.name, task.rows
         losses = np.where(np.isnan(task.mean_losses), np.inf, task.mean_losses)
         scores = normal_scores(losses)
         rng = generator(0, "source", name, len(rows))
         kept = np.sort(rng.permutation(len(rows))[:MOST])
-        relevance = relevance_of(np.concatenate(blocks, axis=1), scores, derive_seed(0, "trees", name) % 2**31)
-        points = [block[kept] for block in blocks]
-        known = _smoothed_by(points, relevance if by_features else None).astype(np.float64)
         some = np.sort(rng.permutation(len(kept))[:_FITTED_ON])
-        lesson = KERNEL.products([known[some]], [known[some]]), scores[kept][some]
-        theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
-        theta += np.array([0.0, 0.0 if by_features else _STRETCH, 0.0])
-        matrix = KERNEL(theta, KERNEL.products([known], [known]))
-        matrix[np.diag_indices(len(kept))] += np.exp(theta[-1]) + JITTER
-        weights = cho_solve(cho_factor(matrix, lower=True), scores[kept]).astype(np.float32)
+        relevance = relevance_of(np.concatenate(blocks, axis=1), scores, derive_seed(0, "trees", name) % 2**31)
+        points = blocks[0][kept], blocks[1][kept]
+        smoothers = tuple(
+            Smoother.fit(points, relevance, scores[kept], some, by_features=by_features)
+            for by_features in ((False, True) if decisions else (True,))
+        )
         return cls(
             name=name, count=len(rows), facts=dict(task.facts), repeats=task.losses.shape[1], rows=rows[kept],
-            losses=losses[kept], weights=weights, theta=theta, relevance=relevance, blocks=(points[0], points[1]),
-            by_features=by_features,
+            losses=losses[kept], relevance=relevance, smoothers=smoothers, blocks=points,
         )  # fmt: skip
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
@@ -102,18 +133,10 @@ class Source:
         # A table's networks are scored for one target after the other.
         if self._known and self._known[0][0] is blocks[0]:
             return self._known[0][1]
-        # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
-        relevance = self.relevance if self.by_features else None
-        new, known = _smoothed_by(blocks, relevance), _smoothed_by(self.blocks, relevance).astype(np.float64)
-        scores = np.concatenate(
-            [
-                KERNEL(self.theta, KERNEL.products([new[i : i + _CHUNK].astype(np.float64)], [known])) @ self.weights
-                for i in range(0, len(new), _CHUNK)
-            ]
-        )
+        scores = np.mean([smoother(blocks, self.blocks, self.relevance) for smoother in self.smoothers], axis=0)
         if len(blocks[0]) > _CHUNK:
             self._known[:] = [(blocks[0], scores)]
-        return scores
+        return np.asarray(scores)
 
 
 def relevance_of(features: Array, scores: Array, seed: int) -> Array:
@@ -139,8 +162,8 @@ def relevance_of(features: Array, scores: Array, seed: int) -> Array:
     return np.asarray(relevance, dtype=np.float32)
 
 
-def _smoothed_by(blocks: Sequence[Array], relevance: Array | None) -> Array:
-    """What the kernel sees of networks: decisions, or all features by their relevance, ``(n, d)``."""
+def _seen(blocks: Sequence[Array], relevance: Array | None) -> Array:
+    """What a kernel sees of networks, ``(n, d)``: decisions, or all features by their relevance."""
     return blocks[0] if relevance is None else weighed(blocks, relevance)
 
 

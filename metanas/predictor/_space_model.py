@@ -150,9 +150,8 @@ class SpaceModel:
         if not tasks:
             return cls(encoder=encoder)
         blocks = encoder(rows)
-        return replace(
-            cls._knowing(encoder, [Source.fit(task, blocks, by_features=True) for task in tasks]), share=_PROXIES_SHARE
-        )
+        sources = [Source.fit(task, blocks, decisions=False) for task in tasks]
+        return replace(cls._knowing(encoder, sources), share=_PROXIES_SHARE)
 
     @classmethod
     def _knowing(cls, encoder: NetworkEncoder, sources: Sequence[Source]) -> SpaceModel:

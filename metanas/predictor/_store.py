@@ -22,13 +22,13 @@ from metanas.encoding import NetworkEncoder, Ordered, StructureEncoder
 from metanas.errors import MetanasError
 from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
-from metanas.predictor._source import KERNEL, MOST, Source
+from metanas.predictor._source import KERNEL, MOST, Smoother, Source
 from metanas.predictor._space_model import SpaceModel
 from metanas.space import SearchSpace, parse_space_text
 
 Array = npt.NDArray[Any]
 
-FORMAT = 4
+FORMAT = 5
 """One more when what is written changes."""
 CARD, ARRAYS = "predictor.json", "arrays.safetensors"
 _LARGEST, _LARGEST_LOG, _FARTHEST = 1e12, 20.0, 1e9
@@ -169,6 +169,7 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
                 "count": s.count,
                 "repeats": s.repeats,
                 "facts": dict(s.facts),
+                "by_features": [smoother.by_features for smoother in s.smoothers],
             }
             for s in model.sources
         ],
@@ -186,9 +187,9 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
         parts = {
             "rows": source.rows.astype(np.int16 if source.rows.max(initial=0) < 2**15 else np.int32),
             "losses": source.losses,
-            "weights": source.weights,
-            "theta": source.theta,
             "relevance": source.relevance,
+            "weights": np.stack([smoother.weights for smoother in source.smoothers]),
+            "theta": np.stack([smoother.theta for smoother in source.smoothers]),
         }
         arrays |= {f"sources.{number}.{name}": array for name, array in parts.items()}
     return arrays
@@ -243,12 +244,18 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     relevance = _numbers(arrays["relevance"], sum(block.shape[1] for block in blocks), most=_LARGEST).astype(np.float32)
     if (relevance < 0).any():
         raise ValueError("a relevance of a source is negative")
+    kinds = list(d["by_features"])
+    if not kinds or not all(isinstance(kind, bool) for kind in kinds):
+        raise ValueError("what a source is smoothed by is not known")
+    weights = _numbers(arrays["weights"], len(kinds), n, most=_LARGEST).astype(np.float32)
+    theta = _numbers(arrays["theta"], len(kinds), KERNEL.n_scales, most=_LARGEST_LOG)
+    smoothers = tuple(
+        Smoother(by_features=k, theta=t, weights=w) for k, t, w in zip(kinds, theta, weights, strict=True)
+    )
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
-        facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses,
-        weights=_numbers(arrays["weights"], n, most=_LARGEST).astype(np.float32),
-        theta=_numbers(arrays["theta"], KERNEL.n_scales, most=_LARGEST_LOG),
-        relevance=relevance, blocks=blocks,
+        facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses, relevance=relevance,
+        smoothers=smoothers, blocks=blocks,
     )  # fmt: skip
 
 

@@ -114,16 +114,22 @@ def test_sources_that_mislead_are_overruled_as_evidence_comes_in(model: SpaceMod
     assert weights[0] > weights[1]
 
 
-def test_a_source_is_smoothed_by_decisions(space: SearchSpace) -> None:
+def test_a_source_is_smoothed_by_decisions_and_by_features(space: SearchSpace) -> None:
     rows = np.random.default_rng(6).permutation(space.rows(1000))[:120]
     encoder = encoder_of(space)
     found, true = [], []
     for seed in range(8):
         noisy = truth(rows, 0.1) + np.random.default_rng(seed).standard_normal(len(rows))
         source = Source.fit(TaskData(name="p", space=space, rows=rows, losses=noisy[:, None]), encoder(rows))
-        decisions, structure = encoder(space.rows(1000))
-        scores = source((decisions, structure))
-        assert (source((decisions.copy(), np.zeros_like(structure))) == scores).all()
+        blocks = encoder(space.rows(1000))
+        scores = source(blocks)
+        each = [smoother(blocks, source.blocks, source.relevance) for smoother in source.smoothers]
+        assert scores == pytest.approx(np.mean(each, axis=0))
+        by_decisions, by_features = (
+            s((blocks[0], blocks[1] * 0), source.blocks, source.relevance) for s in source.smoothers
+        )
+        assert (by_decisions == each[0]).all()
+        assert (by_features != each[1]).any()
         found.append(truth(space.rows(1000)[np.argsort(-scores)[:5]], 0.1).mean())
         true.append(truth(rows[np.argsort(noisy)[:5]], 0.1).mean())
     # What it puts first of all networks is better than what only looked best of those that it knows.
