@@ -28,8 +28,8 @@ KERNEL = Kernel((MATERN,))
 _START = np.array([0.0, 0.0, -2.0])
 """Scales that fit the tables of both benchmarks alike."""
 _STRETCH = 1.0
-"""Log factor of the likeliest length. On NAS-Bench-Graph searches are much quicker by 1 than by 0, and about as quick by 1.5; on
-NAS-Bench-201 1.5 is too long."""
+"""Log factor of the likeliest length of decisions. By these alone, searches on NAS-Bench-Graph are much quicker by 1 than by 0, and
+about as quick by 1.5; on NAS-Bench-201 1.5 is too long."""
 _FITTED_ON = 250
 """Results that the scales are fitted on: more do not change them, and cost their cube."""
 MOST = 1_500
