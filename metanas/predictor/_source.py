@@ -3,7 +3,7 @@
 Each is a Gaussian process with one Matérn kernel. One is on decisions, of a length some times as long as the likeliest; the other on
 all features, each scaled by what it is worth in predicting these results. The latter ranks unseen networks a little better, but
 of the few that it, or a shorter length, puts first of thousands more are there by chance. Together they rank better than decisions
-alone, and searches are as quick or quicker. Zero-cost proxies, and what a supernet tells, are smoothed by all features alone:
+alone, and searches are about as quick. Zero-cost proxies, and what a supernet tells, are smoothed by all features alone:
 by decisions searches that begin with them are slower.
 """
 
