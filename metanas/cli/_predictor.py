@@ -165,7 +165,7 @@ def _card(card: dict[str, Any]) -> list[str]:
             lines.append(f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}")
         if "covered_80" in entry:
             lines.append(f"  80 % intervals cover {100 * entry['covered_80']:.0f} % of left-out results")
-    lines += ["", "It abstains from every other space, where the search goes on without it."]
+    lines += ["", "It abstains from every other space: a search there cannot name it."]
     return lines
 
 

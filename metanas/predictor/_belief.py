@@ -87,13 +87,15 @@ class Belief:
         self.widen = widen
         """Factor of all standard deviations, from calibration on the sources."""
         self._posteriors = [Posterior(e.kernel, e.theta, e.blocks, e.mean, repeatable=repeatable) for e in self.experts]
-        self._norms = {
-            id(block): squared_norms(block)
+        # Experts share blocks, and all of a block would be read for each observation.
+        apart = {
+            id(block): block
             for e in self.experts
             for kind, block in zip(e.kernel.kinds, e.blocks, strict=True)
             if kind == MATERN
         }
-        """Squared norms of the candidates, by block: experts share blocks, and all of a block is read for each observation."""
+        self._norms = {key: squared_norms(block) for key, block in apart.items()}
+        """Squared norms of the candidates, by block."""
 
     @property
     def indices(self) -> list[int]:

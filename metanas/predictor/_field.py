@@ -39,14 +39,13 @@ class Encodings:
             # Mostly new ones are asked for whole: the next search among the same candidates then finds them in what the encoder
             # and the sources remember.
             whole = 2 * len(new) > len(rows)
-            found, scores = self.model.on(rows if whole else rows[new])
-            encoded = [block[new] for block in found] if whole else list(found)
-            scores = scores[:, new] if whole else scores
+            encoded, scores = self.model.on(rows if whole else rows[new])
+            at = new if whole else slice(None)
             start = self._scores.shape[1]
             self._known.update({keys[i]: start + k for k, i in enumerate(new)})
             before = self._blocks or [block[:0] for block in encoded]
-            self._blocks = [np.concatenate([a, b]) for a, b in zip(before, encoded, strict=True)]
-            self._scores = np.concatenate([self._scores, scores], axis=1)
+            self._blocks = [np.concatenate([a, b[at]]) for a, b in zip(before, encoded, strict=True)]
+            self._scores = np.concatenate([self._scores, scores[:, at]], axis=1)
         places = [self._known[key] for key in keys]
         return [block[places] for block in self._blocks], self._scores[:, places]
 

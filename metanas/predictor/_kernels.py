@@ -47,7 +47,7 @@ class Kernel:
         """``k(x, x)`` of each point, ``(n,)``."""
         total = np.zeros(len(blocks[0]))
         for kind, i, x in zip(self.kinds, self._starts(), blocks, strict=True):
-            total += np.exp(theta[i]) * (np.einsum("nd,nd->n", x, x) if kind == LINEAR else 1.0)
+            total += np.exp(theta[i]) * (squared_norms(x) if kind == LINEAR else 1.0)
         return total
 
     def __call__(self, theta: Array, products: Sequence[Array]) -> Array:

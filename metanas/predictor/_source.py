@@ -61,7 +61,7 @@ class Smoother:
         cls, blocks: Sequence[Array], relevance: Array, scores: Array, some: npt.NDArray[np.intp], *, by_features: bool
     ) -> Smoother:
         """From encodings and scores ``(n,)`` of networks; scales from ``some`` of them."""
-        known = _seen(blocks, relevance if by_features else None).astype(np.float64)
+        known = _seen(blocks, relevance, by_features).astype(np.float64)
         lesson = KERNEL.products([known[some]], [known[some]]), scores[some]
         theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
         theta += np.array([0.0, 0.0 if by_features else _STRETCH, 0.0])
@@ -73,8 +73,8 @@ class Smoother:
     def __call__(self, blocks: Sequence[Array], known: Sequence[Array], relevance: Array) -> Array:
         """Scores of networks ``(m,)`` from their encodings and those of the results."""
         # In double precision: terms of the sum are far greater than it, and in single precision it would depend on their order.
-        new, seen = (_seen(each, relevance if self.by_features else None) for each in (blocks, known))
-        seen = seen.astype(np.float64)
+        new = _seen(blocks, relevance, self.by_features)
+        seen = _seen(known, relevance, self.by_features).astype(np.float64)
         return np.concatenate(
             [
                 KERNEL(self.theta, KERNEL.products([new[i : i + _CHUNK].astype(np.float64)], [seen])) @ self.weights
@@ -162,9 +162,9 @@ def relevance_of(features: Array, scores: Array, seed: int) -> Array:
     return np.asarray(relevance, dtype=np.float32)
 
 
-def _seen(blocks: Sequence[Array], relevance: Array | None) -> Array:
-    """What a kernel sees of networks, ``(n, d)``: decisions, or all features by their relevance."""
-    return blocks[0] if relevance is None else weighed(blocks, relevance)
+def _seen(blocks: Sequence[Array], relevance: Array, by_features: bool) -> Array:
+    """What a kernel sees of networks, ``(n, d)``: all features by their relevance, or decisions."""
+    return weighed(blocks, relevance) if by_features else blocks[0]
 
 
 def weighed(blocks: Sequence[Array], relevance: Array) -> Array:

@@ -72,6 +72,9 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
             folder, lambda space: space.update(features=space["features"][:1] * len(space["features"]))
         ),
         lambda folder: edit(folder, lambda space: space.update(features="f" * len(space["features"]))),
+        lambda folder: edit(folder, lambda space: space["sources"][0].update(by_features=[])),
+        lambda folder: edit(folder, lambda space: space["sources"][0].update(by_features=[True])),
+        lambda folder: edit(folder, lambda space: space["sources"][0].update(by_features=["no", "yes"])),
         lambda folder: (folder / "arrays.safetensors").write_bytes(b"\x80\x04cposix\nsystem\n."),
         lambda folder: (folder / "arrays.safetensors").unlink(),
     ],
