@@ -54,7 +54,8 @@ def damaged_trees(draw: st.DrawFn) -> str:
                 source, name = found[draw(st.integers(0, len(found) - 1))]
                 container[key] = copy.deepcopy(source[name])
             case 1:
-                container[key] = draw(st.sampled_from(PARTS))
+                # A copy: the next round may change it, or put it into itself.
+                container[key] = copy.deepcopy(draw(st.sampled_from(PARTS)))
             case 2:
                 del container[key]
             case _:
