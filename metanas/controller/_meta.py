@@ -34,6 +34,8 @@ _BOUNDS = 10
 """Proposals by the upper bound, where sources predict each other: it was quicker than the expected gain, and later slower."""
 FEWEST_PROXIES = 20
 """Networks by whose proxies others can be told."""
+_SAME = 2
+"""Trainings again with the result of the first, from which on evaluations count as exact."""
 _LEADERS = 3
 """Networks with the best posterior means that may be trained again."""
 
@@ -45,7 +47,8 @@ class Meta(Strategy):
     Where sources predict each other, the first proposals are the candidates with the highest upper confidence bound. Later
     ones are those that are expected to raise the best posterior mean most: as all experts see it, and every second time, or
     less often where sources predict each other very well, as the one sees it that knows nothing of them, as long as it
-    explains the results at all. Without such sources the first proposals are random. Where trainings are noisy, it is one of the leaders again when that is expected to gain more.
+    explains the results at all. Without such sources the first proposals are random. Where trainings are noisy, it is one of the
+    leaders again when that is expected to gain more, or nearly as much where sources agree which networks may be best.
     Workers in parallel get different networks, because those under way count as evaluated with the result that is
     expected of them. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
     :func:`scalar_losses`).
@@ -191,12 +194,19 @@ class Meta(Strategy):
         if not len(leaders):
             return None
         best = int(leaders[gain[leaders].argmax()])
-        return best if gain[best] > gain[new] else None
+        # The gain looks one training ahead, which is too little to tell networks apart that are close (Frazier & Powell 2010,
+        # *Paradoxes in learning and the marginal value of information*). Where sources agree, that is what is left to learn.
+        return best if _agreed(model) * gain[best] > gain[new] else None
 
 
 def _untaught_every(model: SpaceModel) -> int:
-    """Of how many proposals one is left to the expert that knows nothing of the sources: more, the better these agree."""
-    return max(2, round(1 / max(1 - model.agreement, 0.01)))
+    """Of how many proposals one is left to the expert that knows nothing of the sources."""
+    return max(2, round(_agreed(model)))
+
+
+def _agreed(model: SpaceModel) -> float:
+    """``1 / (1 - agreement)``: 1 where sources tell nothing of each other, and more, the better they predict each other."""
+    return 1 / max(1 - max(model.agreement, 0.0), 0.01)
 
 
 class _Seen:
@@ -220,18 +230,18 @@ class _Seen:
 
     @property
     def exact(self) -> bool:
-        """Whether a network that was trained again came to the very same."""
-        first: dict[int, float] = {}
-        return any(first.setdefault(p, loss) == loss for p, loss in self._later(first))
+        """Whether networks that were trained again came to the very same, each time.
 
-    def _later(self, first: dict[int, float]) -> list[tuple[int, float]]:
-        later = []
+        Once may be chance, where few data are validated on.
+        """
+        first: dict[int, float] = {}
+        same = []
         for place, loss in zip(self.places, self.losses, strict=True):
             if place in first:
-                later.append((place, float(loss)))
+                same.append(loss == first[place])
             else:
-                first[place] = float(loss)
-        return later
+                first[place] = loss
+        return len(same) >= _SAME and all(same)
 
 
 def _first(field: Field, gain: Any, accept: Accept, origin: str) -> Proposal | None:

@@ -252,6 +252,61 @@ def test_the_better_sources_agree_the_fewer_proposals_are_left_to_the_expert_wit
     assert [number for number, times in enumerate(asked) if times == 2] == turns
 
 
+def repeats(strategy: Meta, space: SearchSpace, count: int, noise: float) -> int:
+    """Trainings again in a search whose losses are rounded, so that some come to the very same by chance."""
+    observations: list[Observation] = []
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        taken = {o.row for o in observations}
+        proposal = strategy.propose(
+            space,
+            observations,
+            lambda row, taken=taken: tuple(row.tolist()) not in taken,
+            np.random.default_rng(number),
+        )
+        assert proposal is not None
+        loss = round(float(truth(proposal.row[None], 0.2)[0] + noise * rng.standard_normal()), 1)
+        observations.append(Observation(number=number, row=tuple(proposal.row.tolist()), losses=(loss,)))
+    return count - len({o.row for o in observations})
+
+
+def test_leaders_are_trained_again_sooner_where_sources_agree_and_never_where_nothing_differs(
+    model: SpaceModel, space: SearchSpace
+) -> None:
+    strategies = [
+        Meta(model=replace(model, quality={"rank_correlation": {"p": {"0": agreement}}}), single=True)
+        for agreement in (0.2, 0.85)
+    ]
+    little, much = (repeats(strategy, space, 20, 0.3) for strategy in strategies)
+    assert little < much < 12
+    # Two that came to the very same are enough to know.
+    assert repeats(strategies[1], space, 20, 0.0) == 2
+    assert repeats(replace(strategies[1], repeats=1), space, 20, 0.3) == 0
+
+
+def test_one_result_that_comes_again_by_chance_ends_no_repeats(model: SpaceModel, space: SearchSpace) -> None:
+    rows = space.rows(1000)
+    # The best ones are seen already, so that the question is which of them is best.
+    rows = rows[np.argsort(truth(rows, 0.2), kind="stable")[:10]]
+    losses = truth(rows, 0.2) + 0.5 * np.random.default_rng(1).standard_normal(10)
+    observations = [
+        Observation(number=i, row=tuple(row.tolist()), losses=(float(loss),))
+        for i, (row, loss) in enumerate(zip(rows, losses, strict=True))
+    ]
+    strategy = Meta(model=replace(model, quality={"rank_correlation": {"p": {"0": 0.9}}}), single=True)
+
+    def again(known: list[Observation]) -> bool:
+        proposal = strategy.propose(space, known, lambda row: True, np.random.default_rng(0))
+        assert proposal is not None
+        return proposal.repeat
+
+    assert again(observations)
+    same = [replace(observations[i], number=10 + i) for i in range(2)]
+    assert again([*observations, same[0]])
+    assert not again([*observations, *same])
+    assert again([*observations, *same, replace(observations[2], number=12, losses=(9.0,))])
+
+
 def test_the_first_random_trials_wait_for_no_encodings(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     def encoder_of(space: SearchSpace) -> None:
         raise AssertionError(f"encodings of {space.name} are learned")
