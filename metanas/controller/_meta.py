@@ -205,8 +205,8 @@ def _untaught_every(model: SpaceModel) -> int:
 
 
 def _agreed(model: SpaceModel) -> float:
-    """``1 / (1 - agreement)``: 1 where sources tell nothing of each other, and more, the better they predict each other."""
-    return 1 / max(1 - max(model.agreement, 0.0), 0.01)
+    """``1 / (1 - agreement)``: 1 where sources tell nothing of each other, and up to 10, the better they predict each other."""
+    return 1 / (1 - min(max(model.agreement, 0.0), 0.9))
 
 
 class _Seen:
