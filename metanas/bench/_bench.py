@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metanas._version import __version__
 from metanas.bench._play import Cell, load_task, play
 from metanas.bench._read import uses_sources
 from metanas.bench._spec import BenchFile, CellSpec
@@ -60,7 +61,7 @@ class Bench:
 
     def path(self, spec: CellSpec) -> Path:
         """Where a cell's result lies: named by all that it depends on, so that a changed bench finds what still holds."""
-        key = json.dumps([_VERSION, spec.to_json(), _stamp(spec)], sort_keys=True)
+        key = json.dumps([_VERSION, __version__, spec.to_json(), _stamp(spec)], sort_keys=True)
         return self.folder / "cells" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
     def read(self, spec: CellSpec) -> Cell | None:

@@ -24,18 +24,25 @@ def gather(origins: Sequence[str], *, known: int | None, seed: int = 0) -> list[
     Raises
     ------
     MetanasError
-        If one is none of these, or cannot be read.
+        If one is none of these, or cannot be read; if two have one name, as one would take the other's place.
 
     """
-    tasks: dict[str, TaskData] = {}
+    tasks: dict[str, tuple[str, TaskData]] = {}
     for origin in origins:
-        for spec in _specs(origin):
-            table = load_task(spec)
-            tasks[table.name] = table.task(known, generator(seed, "source", spec.name), single=False)
-        if not _specs(origin):
-            task = task_of_run(Path(origin))
-            tasks[task.name] = task
-    return list(tasks.values())
+        specs = _specs(origin)
+        found = [(spec.name, _of_table(spec, known, seed)) for spec in specs]
+        for whence, task in found or [(str(Path(origin).resolve()), task_of_run(Path(origin)))]:
+            other, _ = tasks.setdefault(task.name, (whence, task))
+            if other != whence:
+                raise MetanasError(
+                    "tasks of a predictor have names of their own, those of their tables' files or run folders",
+                    found=f"{task.name} for {other} and {whence}", remedy="rename one of the two", where="--from",
+                )  # fmt: skip
+    return [task for _, task in tasks.values()]
+
+
+def _of_table(spec: TaskSpec, known: int | None, seed: int) -> TaskData:
+    return load_task(spec).task(known, generator(seed, "source", spec.name), single=False)
 
 
 def _specs(origin: str) -> list[TaskSpec]:
@@ -50,6 +57,11 @@ def _specs(origin: str) -> list[TaskSpec]:
         return [TaskSpec(benchmark=name, dataset=each) for each in ([dataset] if dataset else known)]
     if Path(origin).suffix in (".yaml", ".yml"):
         return list(read_bench_file(Path(origin)).tasks)
+    if Path(origin).is_file():
+        raise MetanasError(
+            "a predictor learns from tables of one's own that a bench file lists", found=repr(origin), where="--from",
+            remedy="write a bench file whose 'tasks' name it and the space, and give that",
+        )  # fmt: skip
     if not Path(origin).exists():
         raise MetanasError(
             "a predictor learns from benchmarks, bench files and run folders", found=repr(origin), where="--from",

@@ -30,7 +30,9 @@ class TaskSpec:
     @property
     def name(self) -> str:
         """What the task is called in results."""
-        return f"{self.benchmark}/{self.dataset}" if self.benchmark else self.file
+        if self.benchmark:
+            return f"{self.benchmark}/{self.dataset}"
+        return f"{self.file}/{self.options['table']}" if self.options.get("table") else self.file
 
 
 @dataclass(frozen=True, kw_only=True)

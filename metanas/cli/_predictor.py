@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from metanas.predictor import Judgement, Predictor
 
 _FROM = click.option(
-    "--from", "origins", multiple=True, required=True, metavar="ORIGIN",
-    help="A run folder, a benchmark such as nasbench201 or nasbench201/cifar10, or a bench file, for its tables. Repeatable.",
+    "--from", "origins", multiple=True, required=True, metavar="ORIGIN...",
+    help="Run folders, benchmarks such as nasbench201 or nasbench201/cifar10, or bench files, for their tables: --from runs/*.",
 )  # fmt: skip
+_MORE = click.argument("more", nargs=-1, metavar="")
+"""What follows the first one of ``--from``, as a shell's ``*`` has it."""
 _KNOWN = click.option(
     "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
 )
@@ -34,15 +36,16 @@ def predictor() -> None:
 
 @predictor.command()
 @_FROM
+@_MORE
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="The predictor to make.")
 @_KNOWN
-def fit(origins: tuple[str, ...], name: str, known: str) -> None:
+def fit(origins: tuple[str, ...], more: tuple[str, ...], name: str, known: str) -> None:
     """Learn a predictor from tasks."""
     from metanas.bench import gather
     from metanas.predictor import Predictor, place_for, save_predictor
 
     folder = place_for(name, base=Path.cwd())
-    made = Predictor.fit(folder.name, gather(origins, known=_count(known)))
+    made = Predictor.fit(folder.name, gather([*origins, *more], known=_count(known)))
     save_predictor(made, folder)
     _say(made, folder)
 
@@ -50,14 +53,15 @@ def fit(origins: tuple[str, ...], name: str, known: str) -> None:
 @predictor.command()
 @click.argument("name")
 @_FROM
+@_MORE
 @_KNOWN
-def update(name: str, origins: tuple[str, ...], known: str) -> None:
+def update(name: str, origins: tuple[str, ...], more: tuple[str, ...], known: str) -> None:
     """Fold finished searches or tables into the predictor NAME; a task that it knows already takes its place."""
     from metanas.bench import gather
     from metanas.predictor import find_predictor, load_predictor, place_for, save_predictor, shipped_folder
 
     found = find_predictor(name, base=Path.cwd())
-    updated = load_predictor(found).updated(gather(origins, known=_count(known)))
+    updated = load_predictor(found).updated(gather([*origins, *more], known=_count(known)))
     # What is installed stays as it is; a copy with the same name goes before it.
     folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
     save_predictor(updated, folder)
@@ -66,6 +70,7 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
 
 @predictor.command()
 @_FROM
+@_MORE
 @_KNOWN
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
 @click.option(
@@ -74,7 +79,9 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @_JSON
-def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool) -> None:
+def evaluate(
+    origins: tuple[str, ...], more: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool
+) -> None:
     """Leave each task out in turn: how well the others rank its networks, what their intervals cover, what a search loses.
 
     A search is by the strategy meta among the networks with known results; 'metanas bench' compares it with others.
@@ -85,6 +92,7 @@ def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, qu
     from metanas.bench import gather, search_regrets
     from metanas.predictor import SpaceModel, judge, left_out
 
+    origins = (*origins, *more)
     targets = gather(origins, known=None)
     found: list[Judgement] = []
     draws = (
@@ -158,13 +166,15 @@ def _card(card: dict[str, Any]) -> list[str]:
         lines += ["", f"space {entry['space']}, {entry['decisions']} decisions"]
         ranks = entry.get("rank_correlation", {})
         lines.append(
-            f"  {'task':{wide}}{'results':>8}   Kendall's tau, left out, after 0, 10, 20, 50, 100 of its results"
+            f"  {'task':{wide}}{'results':>8}   Kendall's tau, left out, after 0, 10, 20, 50, 100 of its results, as far as it has them"
         )
         for task in entry["tasks"]:
             taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
             lines.append(f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}")
         if "covered_80" in entry:
-            lines.append(f"  80 % intervals cover {100 * entry['covered_80']:.0f} % of left-out results")
+            lines.append(
+                f"  intervals are widened until those of 80 % cover {100 * entry['covered_80']:.0f} % of left-out results"
+            )
     lines += ["", "It abstains from every other space: a search there cannot name it."]
     return lines
 

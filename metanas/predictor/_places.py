@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from metanas.errors import MetanasError
@@ -60,6 +61,9 @@ def find_predictor(name: str, *, base: Path) -> Path:
 def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel | None:
     """What the predictor ``name`` knows of a space; for None, the one that comes with metanas, where it knows the space.
 
+    The user's copy of that one, where :command:`metanas predictor update` made one, goes before it, unless another version of
+    metanas wrote it in a way that cannot be read.
+
     Raises
     ------
     MetanasError
@@ -67,6 +71,9 @@ def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel
 
     """
     if name is None:
+        with suppress(MetanasError):
+            if (own_folder() / SHIPPED / CARD).is_file():
+                return load_model(own_folder() / SHIPPED, space)
         path = shipped_folder() / SHIPPED
         return load_model(path, space) if (path / CARD).is_file() else None
     folder = find_predictor(name, base=base)

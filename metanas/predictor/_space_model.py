@@ -174,6 +174,11 @@ class SpaceModel:
         return self.repeatable < _MEAN
 
     @property
+    def judged(self) -> bool:
+        """Whether sources were left out and predicted from the others: that takes two."""
+        return bool(self.quality.get("rank_correlation"))
+
+    @property
     def agreement(self) -> float:
         """Mean rank correlation with which the other sources predict each one before any of its results; 0 where none was left out."""
         taus = [found["0"] for found in self.quality.get("rank_correlation", {}).values()]
@@ -182,7 +187,7 @@ class SpaceModel:
     @property
     def tells(self) -> bool:
         """Whether the sources predict each other, so that they may predict another task; a single source may."""
-        return bool(self.sources) and (not self.quality.get("rank_correlation") or self.agreement > _TELLS)
+        return bool(self.sources) and (not self.judged or self.agreement > _TELLS)
 
     def of_trainings(self, single: bool | None) -> SpaceModel:
         """The model for a search whose evaluations are ``single`` trainings, or means of several; itself for None."""
@@ -327,9 +332,13 @@ class _Lessons:
         ]
         return _SHARES[int(np.argmin(losses))]
 
+    def _rest(self, j: int) -> int:
+        """Results of source j that are not held out."""
+        return max(len(self.losses[j]) - _HELD_OUT, len(self.losses[j]) // 2)
+
     def _judged(self, j: int, n: int) -> tuple[float, Array]:
         """Rank correlation on held-out networks after n results of source j; and how far each lies from its mean, in std."""
-        losses, rest = self.losses[j], max(len(self.losses[j]) - _HELD_OUT, len(self.losses[j]) // 2)
+        losses, rest = self.losses[j], self._rest(j)
         n = min(n, rest)
         belief = self.model.belief(self.parts(j))
         belief.observe(range(n))
@@ -351,7 +360,8 @@ class _Lessons:
     def _quality(self) -> dict[str, Any]:
         taus: dict[str, dict[str, float]] = {}
         for j, source in enumerate(self.model.sources):
-            taus[source.name] = {str(n): round(self._judged(j, n)[0], 4) for n in (0, 10, 20, 50, 100)}
+            there = [n for n in (0, 10, 20, 50, 100) if n <= self._rest(j)]
+            taus[source.name] = {str(n): round(self._judged(j, n)[0], 4) for n in there}
         off = [each for each in (self._judged(j, 20)[1] for j in range(len(self.losses))) if len(each)]
         covered = {"covered_80": round(float(np.mean([(o <= NORMAL_80).mean() for o in off])), 4)} if off else {}
         return {"rank_correlation": taus, **covered}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from metanas.errors import MetanasError
+from metanas.evaluator import COSTS
 from metanas.predictor import full_losses
 from metanas.study._create import study_name
 from metanas.study._folder import RunFolder
@@ -22,6 +23,8 @@ _ENOUGH = 5
 def task_of_run(path: Path) -> TaskData:
     """The trials of a run folder: one row a network, its repeats side by side, failures as NaN.
 
+    Losses are of the first objective that is no cost of a network, such as its parameters.
+
     A training that was stopped early counts with the loss that it would have ended with, as far as the curves of the
     others tell.
 
@@ -33,12 +36,19 @@ def task_of_run(path: Path) -> TaskData:
     """
     folder = RunFolder.open(path)
     run, space, trials = read_run(folder)
-    sign = -1.0 if run.objectives[0][1] == "maximize" else 1.0
+    quality = next((i for i, (name, _) in enumerate(run.objectives) if name not in COSTS), None)
+    if quality is None:
+        raise MetanasError(
+            "a predictor learns how good networks are, and not what they cost",
+            found=f"a search for {' and '.join(name for name, _ in run.objectives)} alone", where=str(path),
+            remedy="leave this run out",
+        )  # fmt: skip
+    sign = -1.0 if run.objectives[quality][1] == "maximize" else 1.0
     records = [
         r for _, r in sorted(trials.records.items())
         if r.status is not None and r.duplicate_of is None and r.status is not Status.CANCELLED
     ]  # fmt: skip
-    losses = np.array([math.inf if r.values is None else sign * r.values[0] for r in records])
+    losses = np.array([math.inf if r.values is None else sign * r.values[quality] for r in records])
     if np.isfinite(losses).sum() < _ENOUGH:
         raise MetanasError(
             f"a predictor learns from runs with {_ENOUGH} results or more", found=f"{int(np.isfinite(losses).sum())}",

@@ -20,8 +20,11 @@ class Listener:
     def constrained(self, plain_share: float, share: float) -> None:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
 
-    def informed(self, tasks: Sequence[str]) -> None:
-        """A predictor knows these tasks of the space."""
+    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool) -> None:
+        """A predictor knows these tasks of the space, whose mean rank correlation in predicting each other is ``agreement``.
+
+        It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them.
+        """
 
     def trial_started(self, record: TrialRecord, worker: str) -> None:
         """A worker has begun a trial."""

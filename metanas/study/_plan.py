@@ -118,6 +118,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             remedy="give an 'evaluator' that looks results up",
         )  # fmt: skip
     objectives = run.objectives or _default_objective(dataset)
+    model = _of_quality(model, run, objectives)
     for name, _ in objectives:
         if (run.evaluator == "train" and name not in COSTS) and (
             problem := metric_problem(
@@ -151,6 +152,19 @@ def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
     if not takes_model(run.strategy) or run.predictor == "none":
         return None
     return model_for(space, run.predictor, base=run.base)
+
+
+def _of_quality(model: SpaceModel | None, run: RunFile, objectives: tuple[Objective, ...]) -> SpaceModel | None:
+    """The model where it has something to say: of objectives that are costs it knows nothing."""
+    if model is None or any(name not in COSTS for name, _ in objectives):
+        return model
+    if run.predictor is None:
+        return None
+    raise MetanasError(
+        "a predictor tells how good networks are, and not what they cost",
+        found=f"a search for {' and '.join(name for name, _ in objectives)} alone", where=run.file,
+        remedy="leave 'predictor' out, or search for a metric too",
+    )  # fmt: skip
 
 
 def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> Plan:
@@ -190,6 +204,7 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
     gate = Gate(space, (1,), 1, samples=1, table=table)
     # What it learned from this very table would be no prediction.
     model = None if model is None else model.without(table.name)
+    model = _of_quality(model, run, objectives)
     return Plan(
         run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate, model=model
     )

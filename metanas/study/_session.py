@@ -101,8 +101,10 @@ def run_session(
                     run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
                     guard=lease.check, score=_score(planned, allow_python),
                 )  # fmt: skip
-                if listener is not None and planned.model is not None and planned.model.sources:
-                    listener.informed([source.name for source in planned.model.sources])
+                model = planned.model
+                if listener is not None and model is not None and model.sources:
+                    agreement = model.agreement if model.judged else None
+                    listener.informed([source.name for source in model.sources], agreement, trusted=model.tells)
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.evaluator == "train")

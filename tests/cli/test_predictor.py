@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from metanas.predictor import shipped_folder
+from metanas.study import plan, read_run_file
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -65,10 +69,8 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert code == 0, err
     result = json.loads(out)
     assert result["best"]["decisions"]["a"] == "p"
-    assert (
-        "The predictor knows x, y."
-        in command("search", run_file(kitchen, "z"), "--predictor", "cook", "--runs", "r")[2]
-    )
+    said = command("search", run_file(kitchen, "z"), "--predictor", "cook", "--runs", "r")[2]
+    assert "The predictor knows x, y, which rank each other's networks with a Kendall's tau of 0." in said
     (run,) = (kitchen / "runs").iterdir()
     assert "strategy: meta" in (run / "run.yaml").read_text()
     assert "predictor: cook" in (run / "run.yaml").read_text()
@@ -79,6 +81,95 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
     card = json.loads(command("predictor", "show", "cook", "--json")[1])
     assert card["card"][0]["tasks"][-1] == {"name": run.name, "results": 8, "facts": {}}
+
+
+def bench_file(folder: Path, name: str, files: list[str]) -> Path:
+    tables = [{"file": file, "space": "kitchen.yaml", "maximize": "acc"} for file in files]
+    (folder / name).write_text(json.dumps({"bench": "b", "tasks": tables, "strategies": ["meta"]}))
+    return folder / name
+
+
+def test_tasks_with_one_name_are_refused_and_one_that_is_named_twice_counts_once(
+    kitchen: Path, command: Command
+) -> None:
+    (kitchen / "other").mkdir()
+    (kitchen / "other" / "x.csv").write_text((kitchen / "y.csv").read_text())
+    bench_file(kitchen, "both.yaml", ["x.csv", "other/x.csv"])
+    code, _, err = command("predictor", "fit", "--from", "both.yaml", "-o", "cook")
+    assert code == 2
+    assert "tasks of a predictor have names of their own" in err
+    assert str(kitchen / "other" / "x.csv") in err
+    assert not (kitchen / "data").exists()
+    code, out, err = command("predictor", "fit", "--from", "tables.yaml", "tables.yaml", "-o", "cook")
+    assert (code, out.splitlines()[0], err) == (0, "kitchen: 2 tasks", "")
+
+
+def test_a_search_says_how_far_its_predictor_can_be_trusted(kitchen: Path, command: Command) -> None:
+    rng = np.random.default_rng(1)
+    lines = (kitchen / "x.csv").read_text().splitlines()
+    for name in ("u", "v"):
+        shuffled = [
+            f"{line.rpartition(',')[0]},{value}" for line, value in zip(lines[1:], rng.permutation(40), strict=True)
+        ]
+        (kitchen / f"{name}.csv").write_text("\n".join([lines[0], *shuffled]) + "\n")
+    for name, files, says in (
+        ("one", ["x.csv"], "knows x; how far one task can be trusted is not known."),
+        ("noise", ["u.csv", "v.csv"], "so the search begins without them."),
+    ):
+        bench_file(kitchen, f"{name}.yaml", files)
+        assert command("predictor", "fit", "--from", f"{name}.yaml", "-o", name)[0] == 0
+        assert says in command("search", run_file(kitchen, "z"), "--predictor", name, "--runs", name)[2]
+
+
+def test_a_card_tells_no_rank_correlation_after_more_results_than_there_are(kitchen: Path, command: Command) -> None:
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--known", "30")
+    card = json.loads(command("predictor", "show", "cook", "--json")[1])
+    assert [list(taus) for taus in card["card"][0]["rank_correlation"].values()] == [["0", "10"], ["0", "10"]]
+
+
+def test_a_predictor_knows_nothing_of_costs(kitchen: Path, command: Command) -> None:
+    for name in "xyz":
+        lines = (kitchen / f"{name}.csv").read_text().splitlines()
+        costs = ["params", *(str(100 * i) for i in range(len(lines) - 1))]
+        (kitchen / f"{name}.csv").write_text("\n".join(f"{a},{b}" for a, b in zip(lines, costs, strict=True)) + "\n")
+    assert command("predictor", "fit", "--from", "tables.yaml", "-o", "cook")[0] == 0
+    small = ("--set", "objective={minimize: params}", "--set", "evaluator.table.metric=params")
+    code, _, err = command("search", run_file(kitchen, "z"), "--predictor", "cook", *small, "--runs", "runs")
+    assert code == 2
+    assert "a predictor tells how good networks are, and not what they cost" in err
+    assert command("search", run_file(kitchen, "z"), *small, "--runs", "runs")[0] == 0
+    (run,) = (kitchen / "runs").iterdir()
+    code, _, err = command("predictor", "update", "cook", "--from", run)
+    assert code == 2
+    assert "a predictor learns how good networks are" in err
+    # Where it is one of two objectives, the other counts, in any order.
+    both = ("--set", "objective={minimize: params, maximize: acc}")
+    assert command("search", run_file(kitchen, "z"), "--predictor", "cook", *both, "--runs", "two")[0] == 0
+    (run,) = (kitchen / "two").iterdir()
+    assert command("predictor", "update", "cook", "--from", run)[1].splitlines()[0] == "kitchen: 3 tasks"
+
+
+def test_an_updated_copy_of_what_is_installed_is_used_by_default(kitchen: Path, command: Command) -> None:
+    settings = {
+        "name": "k", "space": "nasbench201", "data": "digits", "workers": {"engine": "inline"},
+        "search": {"trials": 1}, "fidelity": {"epochs": 1},
+    }  # fmt: skip
+    (kitchen / "n.yaml").write_text(json.dumps(settings))
+    assert default_tasks(kitchen) == ["nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16_120"]
+    own = kitchen / "data" / "metanas" / "predictors" / "benchmarks"
+    shutil.copytree(shipped_folder() / "benchmarks", own)
+    card = json.loads((own / "predictor.json").read_text())
+    (own / "predictor.json").write_text(json.dumps(card).replace("nasbench201/cifar100", "nasbench201/cifar99"))
+    assert default_tasks(kitchen)[1] == "nasbench201/cifar99"
+    # One that an earlier version wrote is passed over.
+    (own / "predictor.json").write_text(json.dumps(card | {"format": 1}))
+    assert default_tasks(kitchen)[1] == "nasbench201/cifar100"
+
+
+def default_tasks(folder: Path) -> list[str]:
+    model = plan(read_run_file(folder / "n.yaml")).model
+    assert model is not None
+    return [source.name for source in model.sources]
 
 
 def test_a_predictor_that_cannot_be_opened_hides_no_other(kitchen: Path, command: Command) -> None:
@@ -117,6 +208,7 @@ def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
     [
         (("fit", "--from", "nowhere", "-o", "a"), "benchmarks, bench files and run folders"),
         (("fit", "--from", "nasbench201/cifar11", "-o", "a"), "did you mean 'cifar10'"),
+        (("fit", "--from", "x.csv", "-o", "a"), "write a bench file"),
         (("fit", "--from", "tables.yaml", "-o", "a b"), "a predictor's name"),
         (("fit", "--from", "tables.yaml", "-o", "a", "--known", "some"), "--known"),
         (("show", "nobody"), "no predictor has the name 'nobody'"),
