@@ -24,7 +24,8 @@ class Bananas(Strategy):
     """An ensemble of small networks; independent Thompson sampling among neighbours of the best and random architectures.
 
     The ensemble is fitted anew after every ``batch`` results, as in the paper's algorithm 1 (``k = 10``). Its networks
-    have three layers of 20 units instead of ten: they learn as well from so few results, and faster.
+    have three layers of 20 units instead of ten: they learn as well from so few results, and faster. They read decisions,
+    one-hot, where the paper's read paths: a space need have no cells.
     """
 
     start: int = 10

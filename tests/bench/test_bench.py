@@ -1,15 +1,17 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from metanas.bench import read_bench_file, run_bench
+from metanas.bench import gather, read_bench_file, run_bench
 from metanas.bench._bench import Bench
 
 Write = Callable[..., Path]
@@ -63,6 +65,53 @@ def test_a_changed_table_and_a_damaged_cell_are_searched_again(bench_file: Write
     table = Path(bench.tasks[0].file)
     table.write_text(table.read_text().replace("p,1,x,0,", "p,1,x,9,"))
     assert keeper.read(spec) is None
+
+
+def test_what_another_version_played_is_played_again(bench_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1], seeds=1))
+    out = bench_file().parent / "out"
+    run_bench(bench, out, workers=1)
+    keeper = Bench(bench, out)
+    assert all(keeper.read(spec) is not None for spec in keeper.specs())
+    monkeypatch.setattr("metanas.bench._bench.__version__", "99.0")
+    assert all(keeper.read(spec) is None for spec in keeper.specs())
+
+
+def test_two_tables_of_one_database_are_two_tasks(bench_file: Write) -> None:
+    folder = bench_file().parent
+    with closing(sqlite3.connect(folder / "all.db")) as database, database:
+        for number in range(2):
+            head, *lines = (folder / f"set{number}.csv").read_text().splitlines()
+            database.execute(
+                f"create table set{number} (a text, b integer, c text, seed integer, acc real, test real, seconds real)"
+            )
+            database.executemany(
+                f"insert into set{number} ({head}) values (?, ?, ?, ?, ?, ?, ?)", [line.split(",") for line in lines]
+            )
+    tasks = [
+        {"file": "all.db", "table": f"set{n}", "space": "toy.yaml", "maximize": "acc", "repeat": "seed"}
+        for n in range(2)
+    ]
+    bench = read_bench_file(bench_file(tasks=tasks, strategies=["random"], seeds=1))
+    assert [Path(task.name).name for task in bench.tasks] == ["set0", "set1"]
+    comparison = run_bench(bench, folder / "out", workers=1)
+    assert len(comparison.cells) == 2
+    assert [task.name for task in gather([str(folder / "bench.yaml")], known=None)] == ["all/set0", "all/set1"]
+
+
+def test_a_contestant_may_have_no_sources_or_shuffled_ones(bench_file: Write) -> None:
+    strategies = [
+        "meta",
+        {"name": "alone", "strategy": "meta", "sources": "none"},
+        {"name": "shuffled", "strategy": "meta", "sources": "shuffled"},
+    ]
+    bench = read_bench_file(bench_file(tasks=_tasks(bench_file), strategies=strategies, evaluations=8, seeds=1))
+    found = run_bench(bench, bench_file().parent / "out", workers=1)
+    evaluated = {(task, name): cell.evaluated for (task, name, _), cell in found.cells.items()}
+    tasks = {task for task, _ in evaluated}
+    # Sources that do not predict each other are no reason to begin elsewhere than at random.
+    assert all(evaluated[task, "shuffled"][:6] == evaluated[task, "alone"][:6] for task in tasks)
+    assert all(evaluated[task, "meta"][0] != evaluated[task, "alone"][0] for task in tasks)
 
 
 def _tasks(bench_file: Write) -> list[object]:
