@@ -200,6 +200,12 @@ def _table(found: Sequence[Judgement]) -> str:
                 _mean([each.plain_regret for each in these], "10.4g"),
             )
             lines.append(f"{task:{wide}}{n:6}{''.join(cells)}   {covered}")
+    few = [task for task in tasks if not any(each.results for each in found if each.task == task)]
+    if few:
+        lines += [
+            "",
+            f"Intervals and searches take 20 results of a task or more, which is more than {', '.join(few)} had.",
+        ]
     return "\n".join(lines)
 
 

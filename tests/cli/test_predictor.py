@@ -234,3 +234,12 @@ def test_a_predictor_abstains_from_other_spaces_and_is_for_meta_alone(kitchen: P
     code, _, err = command("search", run, "--predictor", "./cook", "--set", "search.strategy=random", "-q")
     assert code == 2
     assert "for the strategy meta" in err
+
+
+def test_tasks_of_few_results_are_judged_before_the_first_of_them_alone(kitchen: Path, command: Command) -> None:
+    for name in "xy":
+        lines = (kitchen / f"{name}.csv").read_text().splitlines()
+        (kitchen / f"{name}.csv").write_text("\n".join(lines[:15]) + "\n")
+    code, out, _ = command("predictor", "evaluate", "--from", "tables.yaml", "--seeds", "1")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("Intervals and searches take 20 results of a task or more")
