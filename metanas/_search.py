@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -262,7 +263,8 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         artefacts=tuple(sorted(f"best/{path.name}" for path in folder.best.glob("[!.]*")))
         if folder.best.is_dir()
         else (),
-        command=f"metanas search {info.get('run_file', 'run.yaml')}",
+        # All settings are in this one, those of the command line too.
+        command=f"metanas search {shlex.quote(str(folder.run_file))}",
     )
     folder.report.write_text(render_report(summary, records), encoding="utf-8")
     return folder.report

@@ -39,12 +39,14 @@ def predictor() -> None:
 @_MORE
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="The predictor to make.")
 @_KNOWN
-def fit(origins: tuple[str, ...], more: tuple[str, ...], name: str, known: str) -> None:
+@click.option("--force", is_flag=True, help="Replace the predictor that has the name.")
+def fit(origins: tuple[str, ...], more: tuple[str, ...], name: str, known: str, force: bool) -> None:
     """Learn a predictor from tasks."""
     from metanas.bench import gather
-    from metanas.predictor import Predictor, place_for, save_predictor
+    from metanas.predictor import Predictor, check_place, place_for, save_predictor
 
     folder = place_for(name, base=Path.cwd())
+    check_place(folder, replace=force)
     made = Predictor.fit(folder.name, gather([*origins, *more], known=_count(known)))
     save_predictor(made, folder)
     _say(made, folder)
@@ -58,12 +60,20 @@ def fit(origins: tuple[str, ...], more: tuple[str, ...], name: str, known: str) 
 def update(name: str, origins: tuple[str, ...], more: tuple[str, ...], known: str) -> None:
     """Fold finished searches or tables into the predictor NAME; a task that it knows already takes its place."""
     from metanas.bench import gather
-    from metanas.predictor import find_predictor, load_predictor, place_for, save_predictor, shipped_folder
+    from metanas.predictor import (
+        check_place,
+        find_predictor,
+        load_predictor,
+        place_for,
+        save_predictor,
+        shipped_folder,
+    )
 
     found = find_predictor(name, base=Path.cwd())
-    updated = load_predictor(found).updated(gather([*origins, *more], known=_count(known)))
     # What is installed stays as it is; a copy with the same name goes before it.
     folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
+    check_place(folder, replace=True)
+    updated = load_predictor(found).updated(gather([*origins, *more], known=_count(known)))
     save_predictor(updated, folder)
     _say(updated, folder)
 

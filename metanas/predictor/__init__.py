@@ -14,7 +14,7 @@ from metanas.predictor._places import SHIPPED, find_predictor, model_for, place_
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import UNTAUGHT_EXPERT, SpaceModel, encoder_of
-from metanas.predictor._store import load_model, load_predictor, read_card, save_predictor
+from metanas.predictor._store import check_place, load_model, load_predictor, read_card, save_predictor
 from metanas.predictor._warp import Warp, normal_scores
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Source",
     "SpaceModel",
     "Warp",
+    "check_place",
     "deviations",
     "encoder_of",
     "find_predictor",

@@ -37,7 +37,7 @@ def predictor_names() -> list[str]:
 def place_for(name: str, *, base: Path) -> Path:
     """Where a predictor is written that is to have this name: a path with a ``/`` as it is, from ``base``."""
     if "/" in name or os.sep in name:
-        return base / Path(name).expanduser()
+        return (base / Path(name).expanduser()).resolve()
     if not _NAME.fullmatch(name):
         raise MetanasError("a predictor's name is letters, digits, _ and -, or a path with a /", found=repr(name))
     return own_folder() / name

@@ -39,9 +39,13 @@ _MOST_BYTES = 256 * 2**20
 
 
 def save_predictor(predictor: Predictor, folder: Path) -> None:
-    """Write a predictor, in place of what stands there under its name."""
+    """Write a predictor, in place of the one that stands there.
+
+    Raises MetanasError where something else does: see :func:`check_place`.
+    """
     from safetensors.numpy import save_file
 
+    check_place(folder, replace=True)
     arrays: dict[str, Array] = {}
     spaces = []
     for number, model in enumerate(predictor.models):
@@ -71,6 +75,30 @@ def save_predictor(predictor: Predictor, folder: Path) -> None:
             os.replace(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def check_place(folder: Path, *, replace: bool) -> None:
+    """Check that a predictor can be written to a folder: a new or empty one, or, to ``replace``, that of a predictor.
+
+    Raises
+    ------
+    MetanasError
+        If something would be lost.
+
+    """
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if others := sorted(found - {CARD, ARRAYS}):
+        raise MetanasError(
+            "a predictor is written to a new or empty folder, or in place of another predictor",
+            found=f"{folder}, where {others[0]} is", remedy="choose another name",
+        )  # fmt: skip
+    if found and not replace:
+        raise MetanasError(
+            f"the predictor {folder.name} is there already", found=str(folder),
+            remedy="fold the tasks in with 'metanas predictor update', or replace it with --force",
+        )  # fmt: skip
 
 
 def load_predictor(folder: Path) -> Predictor:

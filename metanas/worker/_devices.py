@@ -68,6 +68,11 @@ def find_devices() -> list[Device]:
     return found
 
 
+def _allowed_threads() -> int | None:
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdigit() and int(allowed) > 0 else None
+
+
 def plan_slots(
     workers: Literal["auto"] | int, devices: Sequence[Device] | None = None, cores: int | None = None
 ) -> list[Slot]:
@@ -75,17 +80,20 @@ def plan_slots(
 
     ``auto`` is one worker a GPU, or without a GPU one a core, at most 8. A number of workers is dealt out over the
     GPUs in turn; on a GPU with several of them run as many trainings at a time as its memory has room for. The cores are shared out as evenly as they go, at least one
-    thread a worker. ``devices`` and ``cores`` are looked up when not given.
+    thread a worker. ``devices`` and ``cores`` are looked up when not given; a worker then has no more threads than the
+    environment's ``OMP_NUM_THREADS`` allows, as other work may share the cores.
 
     Raises MetanasError when ``workers`` is neither ``auto`` nor a positive integer.
     """
     devices = find_devices() if devices is None else devices
+    most = _allowed_threads() if cores is None else None
     cores = usable_cores() if cores is None else cores
     if workers == "auto":
         workers = len(devices) or min(cores, _MAX_AUTO_CPU_WORKERS)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise MetanasError("workers is auto or a whole number from 1", found=repr(workers), where="workers")
     threads = [max(1, cores // workers + (index < cores % workers)) for index in range(workers)]
+    threads = [min(count, most or count) for count in threads]
     if not devices:
         return [Slot(device="cpu", visible="", threads=count) for count in threads]
     slots = []

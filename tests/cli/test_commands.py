@@ -106,7 +106,10 @@ def test_report_is_written_anew(finished: RunFolder, command: Command) -> None:
     finished.report.write_text("old")
     code, out, _ = command("report", finished.path)
     assert (code, out) == (0, f"{finished.report}\n")
-    assert "wine" in finished.report.read_text()
+    page = finished.report.read_text()
+    assert "wine" in page
+    # The copy in the folder knows what the command line set; the file that was given need not.
+    assert f"metanas search {finished.run_file}" in page
 
 
 def test_export(finished: RunFolder, command: Command, tmp_path: Path) -> None:

@@ -243,3 +243,26 @@ def test_tasks_of_few_results_are_judged_before_the_first_of_them_alone(kitchen:
     code, out, _ = command("predictor", "evaluate", "--from", "tables.yaml", "--seeds", "1")
     assert code == 0
     assert out.splitlines()[-1].startswith("Intervals and searches take 20 results of a task or more")
+
+
+def test_nothing_is_lost_to_a_predictor_of_the_same_name(kitchen: Path, command: Command) -> None:
+    (kitchen / "work").mkdir()
+    (kitchen / "work" / "thesis.txt").write_text("all of it")
+    for name in ("./work", "work/thesis.txt", "./x.csv", "work/../"):
+        code, _, err = command("predictor", "fit", "--from", "tables.yaml", "-o", name)
+        assert code == 2
+        assert "a new or empty folder" in err
+    assert (kitchen / "work" / "thesis.txt").read_text() == "all of it"
+    (kitchen / "empty").mkdir()
+    for name in ("./empty", "cook"):
+        assert command("predictor", "fit", "--from", "tables.yaml", "-o", name)[0] == 0
+        code, _, err = command("predictor", "fit", "--from", "tables.yaml", "-o", name)
+        assert code == 2
+        assert "is there already" in err
+        assert command("predictor", "fit", "--from", "tables.yaml", "-o", name, "--force")[0] == 0
+    # What someone put into a predictor's folder is theirs.
+    (kitchen / "empty" / "notes.txt").write_text("mine")
+    code, _, err = command("predictor", "update", "./empty", "--from", "tables.yaml")
+    assert code == 2
+    assert (kitchen / "empty" / "notes.txt").read_text() == "mine"
+    assert not list(kitchen.glob(".*-*"))

@@ -110,3 +110,12 @@ def test_a_slot_lowers_the_memory_limit_of_a_setup() -> None:
     assert slot.setup({"memory_limit": 4})["memory_limit"] == 4
     assert slot.setup({"memory_limit": 40})["memory_limit"] == 10
     assert Slot(device="cpu", visible="", threads=1).setup({"a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(("allowed", "threads"), [("1", 1), ("99", None), ("two", None), ("0", None)])
+def test_a_worker_has_no_more_threads_than_the_user_allows(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, threads: int | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    monkeypatch.setattr("metanas.worker._devices.usable_cores", lambda: 8)
+    assert [slot.threads for slot in plan_slots(1, [])] == [threads or 8]
