@@ -32,6 +32,8 @@ _DRAWS = 4_000
 """Draws of the evaluated networks' true scores, to tell how sure the best of them is."""
 _BOUNDS = 10
 """Proposals by the upper bound, where sources predict each other: it was quicker than the expected gain, and later slower."""
+_ALIKE, _FINER = 0.1, 30
+"""Share of a number's range within which networks are alike, and results after which it is half of that."""
 FEWEST_PROXIES = 20
 """Networks by whose proxies others can be told."""
 _SAME = 2
@@ -107,7 +109,11 @@ class Meta(Strategy):
             worth = expected_gain(opinion.of(untaught), np.unique(seen.places))
         else:
             worth = gain.copy()
-        worth[[*seen.places, *seen.waiting]] = -np.inf
+        known = np.unique([*seen.places, *seen.waiting]).astype(int)
+        worth[known] = -np.inf
+        alike = _alike(space, field.rows, known)
+        if (worth[~alike] > -np.inf).any():
+            worth[alike] = -np.inf
         again = self._again(model, opinion, seen, gain, int(np.where(worth > -np.inf, gain, -np.inf).argmax()))
         if again is None:
             return _first(field, worth, accept, "predictor") or random_proposal(space, accept, rng)
@@ -242,6 +248,32 @@ class _Seen:
             else:
                 first[place] = loss
         return len(same) >= _SAME and all(same)
+
+
+def _alike(space: SearchSpace, rows: Rows, known: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+    """Which rows ``(N, n_decisions)`` differ from one of the ``known`` places in numbers alone, and by little.
+
+    To the model each network may be better than its features tell, by a luck of its own; of a network whose learning rate
+    is another one's in all but the third digit that is not so, and searches would train one after the other.
+    """
+    alike = np.zeros(len(rows), dtype=bool)
+    steps = np.array([0 if d.kind == "choice" else d.size - 1 for d in space.decisions])
+    most = steps * _ALIKE / (1 + len(known) / _FINER)
+    numbers = np.flatnonzero(most >= 1)
+    if not len(numbers) or not len(known):
+        return alike
+    rest = rows.copy()
+    # Whether it is there at all is no number.
+    rest[:, numbers] = rows[:, numbers] >= 0
+    _, group = np.unique(rest, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 2))
+    for place in known:
+        same = order[starts[group[place]] : starts[group[place] + 1]]
+        near = np.abs(rows[same][:, numbers] - rows[place, numbers]) <= most[numbers]
+        alike[same[near.all(axis=1)]] = True
+    return alike
 
 
 def _first(field: Field, gain: Any, accept: Accept, origin: str) -> Proposal | None:

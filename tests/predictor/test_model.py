@@ -307,6 +307,61 @@ def test_one_result_that_comes_again_by_chance_ends_no_repeats(model: SpaceModel
     assert again([*observations, *same, replace(observations[2], number=12, losses=(9.0,))])
 
 
+NUMBERS = """
+space: numbers
+language: 1
+input: table
+network:
+  - {id: body, dense: {units: {choice: [8, 16, 32]}}}
+  - {id: act, choice: [relu, gelu]}
+  - optional: {dropout: {rate: {float: [0.1, 0.5]}}}
+  - head
+train: {lr: {float: [1e-4, 1e-1], log: true}}
+"""
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_search_does_not_go_through_learning_rates_that_are_nearly_the_same(taught: bool) -> None:
+    space = parse_space_text(NUMBERS)
+    numbers = [j for j, d in enumerate(space.decisions) if d.kind == "float"]
+    rest = [j for j in range(len(space.decisions)) if j not in numbers]
+
+    def loss(rows: Rows) -> np.ndarray:
+        return np.abs(rows[:, numbers[-1]] - 700) / 300 + rows[:, rest].sum(axis=1)
+
+    rng = np.random.default_rng(0)
+    sources = []
+    for name in "pq" if taught else "":
+        rows = space.sample(40, rng)
+        losses = loss(rows) + 0.05 * rng.standard_normal(40)
+        sources.append(TaskData(name=name, space=space, rows=rows, losses=losses[:, None]))
+    strategy = Meta(sources=tuple(sources), single=True, repeats=1, start=2)
+    observations: list[Observation] = []
+    for number in range(16):
+        proposal = strategy.propose(space, observations, lambda row: True, np.random.default_rng(number))
+        assert proposal is not None
+        # Two are under way.
+        observations = [
+            replace(o, pending=False, losses=(float(loss(np.array([o.row]))[0]),)) if o.number < number - 1 else o
+            for o in observations
+        ]
+        observations.append(Observation(number=number, row=tuple(proposal.row.tolist()), losses=None, pending=True))
+    rows = np.array([o.row for o in observations])
+    for number in range(2, 16):
+        apart = np.abs(rows[:number] - rows[number])
+        same = (apart[:, rest] == 0).all(axis=1) & ((rows[:number] < 0) == (rows[number] < 0)).all(axis=1)
+        assert not (same & (apart[:, numbers] < 100 / (1 + 15 / 30)).all(axis=1)).any()
+
+
+def test_where_all_are_alike_the_best_of_them_is_taken() -> None:
+    space = parse_space_text("space: one\ninput: table\ntabular: {lr: {float: [0.001, 0.1], log: true}}")
+    strategy = Meta(start=1)
+    observations = [Observation(number=i, row=(i * 10,), losses=(abs(i - 40.0),)) for i in range(101)]
+    proposal = strategy.propose(space, observations, lambda row: True, np.random.default_rng(0))
+    assert proposal is not None
+    assert (int(proposal.row[0]),) not in {o.row for o in observations}
+
+
 def test_the_first_random_trials_wait_for_no_encodings(space: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     def encoder_of(space: SearchSpace) -> None:
         raise AssertionError(f"encodings of {space.name} are learned")
