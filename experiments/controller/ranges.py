@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from search import searched
+from search import searched, source_of
 
-from metanas.controller import Evolution, Meta
+from metanas.controller import Meta
 from metanas.space import SearchSpace, parse_space_text
-from metanas.tables import TaskData
 
 SPACE = """
 space: ranges
@@ -68,29 +67,19 @@ def loss_of(space: SearchSpace, seed: int, number: int) -> Callable[[Any], Any]:
     return loss
 
 
-def sources_of(space: SearchSpace, seed: int, count: int) -> tuple[TaskData, ...]:
-    """What searches by evolution of ``count`` evaluations found out about related tasks."""
-    tasks = []
-    for number in range(SOURCES):
-        seen, _ = searched(space, Evolution(), seed, count, loss_of(space, seed, number), number)
-        losses = np.array([o.losses for o in seen])
-        tasks.append(TaskData(name=f"s{number}", space=space, rows=np.array([o.row for o in seen]), losses=losses))
-    return tuple(tasks)
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=28)
-    parser.add_argument("--first-seed", type=int, default=0)
     arguments = parser.parse_args()
     space = parse_space_text(SPACE)
     print(f"| evaluations of each source | {' | '.join(f'after {n}' for n in AT)} |\n| --- {'| --- ' * len(AT)}|")
     for count in (15, 40, 0):
         found = []
-        for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-            sources = sources_of(space, seed, count) if count else ()
-            strategy = Meta(sources=sources, single=True)
+        for seed in range(arguments.seeds):
+            known = range(SOURCES if count else 0)
+            sources = [source_of(space, seed, number, count, loss_of(space, seed, number)) for number in known]
+            strategy = Meta(sources=tuple(sources), single=True)
             found.append(searched(space, strategy, seed, TRIALS, loss_of(space, seed, TARGET))[1][[n - 1 for n in AT]])
         error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
         cells = [f"{mean:.2f} ± {e:.2f}" for mean, e in zip(np.mean(found, axis=0), error, strict=True)]

@@ -64,7 +64,9 @@ def transfer(spaces: Sequence[str], seeds: range, trials: int) -> None:
         print(f"\n{name}\n\n| | {' | '.join(f'{n} evaluations' for n in at)} |\n| --- {'| --- ' * len(at)}|")
         found: dict[str, list[Any]] = {"with sources": [], "without": []}
         for seed in seeds:
-            sources = tuple(source_of(space, seed, number) for number in range(_SOURCES))
+            sources = tuple(
+                source_of(space, seed, number, _OF_A_SOURCE, related(space, seed, number)) for number in range(_SOURCES)
+            )
             for label, known in zip(found, (sources, ()), strict=True):
                 observed = searched(
                     space, Meta(sources=known, single=True), seed, trials, related(space, seed, _SOURCES)
@@ -82,9 +84,9 @@ def related(space: SearchSpace, seed: int, number: int) -> Callable[[Any], Any]:
     return losses_of(space, 0.8 * shared + 0.6 * own, np.random.default_rng([seed, 9]))
 
 
-def source_of(space: SearchSpace, seed: int, number: int) -> TaskData:
-    """What a search by evolution found out about a related loss."""
-    seen, _ = searched(space, Evolution(), seed, _OF_A_SOURCE, related(space, seed, number), number)
+def source_of(space: SearchSpace, seed: int, number: int, count: int, loss: Callable[[Any], Any]) -> TaskData:
+    """What a search by evolution found out about a loss in so many evaluations."""
+    seen, _ = searched(space, Evolution(), seed, count, loss, number)
     rows = np.array([observation.row for observation in seen])
     return TaskData(name=f"source {number}", space=space, rows=rows, losses=np.array([o.losses for o in seen]))
 

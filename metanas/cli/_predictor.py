@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from metanas.predictor import Judgement, Predictor
 
-_FROM = click.option(
-    "--from", "origins", multiple=True, required=True, metavar="ORIGIN...",
-    help="Run folders, benchmarks such as nasbench201 or nasbench201/cifar10, or bench files, for their tables: --from runs/*.",
-)  # fmt: skip
-_MORE = click.argument("more", nargs=-1, metavar="")
-"""What follows the first one of ``--from``, as a shell's ``*`` has it."""
 _KNOWN = click.option(
     "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+def _from(command: Callable[..., None]) -> Callable[..., None]:
+    """``--from`` as the command's ``origins``; what follows the first one, as a shell's ``*`` has it, counts too."""
+
+    @click.option(
+        "--from", "origins", multiple=True, required=True, metavar="ORIGIN...",
+        help="Run folders, benchmarks such as nasbench201 or nasbench201/cifar10, or bench files, for their tables: --from runs/*.",
+    )  # fmt: skip
+    @click.argument("more", nargs=-1, metavar="")
+    @wraps(command)
+    def gathering(*, origins: tuple[str, ...], more: tuple[str, ...], **rest: Any) -> None:
+        command(origins=(*origins, *more), **rest)
+
+    return gathering
 
 
 @click.group()
@@ -35,29 +45,27 @@ def predictor() -> None:
 
 
 @predictor.command()
-@_FROM
-@_MORE
+@_from
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="The predictor to make.")
 @_KNOWN
 @click.option("--force", is_flag=True, help="Replace the predictor that has the name.")
-def fit(origins: tuple[str, ...], more: tuple[str, ...], name: str, known: str, force: bool) -> None:
+def fit(origins: tuple[str, ...], name: str, known: str, force: bool) -> None:
     """Learn a predictor from tasks."""
     from metanas.bench import gather
     from metanas.predictor import Predictor, check_place, place_for, save_predictor
 
     folder = place_for(name, base=Path.cwd())
     check_place(folder, replace=force)
-    made = Predictor.fit(folder.name, gather([*origins, *more], known=_count(known)))
+    made = Predictor.fit(folder.name, gather(origins, known=_count(known)))
     save_predictor(made, folder)
     _say(made, folder)
 
 
 @predictor.command()
 @click.argument("name")
-@_FROM
-@_MORE
+@_from
 @_KNOWN
-def update(name: str, origins: tuple[str, ...], more: tuple[str, ...], known: str) -> None:
+def update(name: str, origins: tuple[str, ...], known: str) -> None:
     """Fold finished searches or tables into the predictor NAME; a task that it knows already takes its place."""
     from metanas.bench import gather
     from metanas.predictor import (
@@ -73,14 +81,13 @@ def update(name: str, origins: tuple[str, ...], more: tuple[str, ...], known: st
     # What is installed stays as it is; a copy with the same name goes before it.
     folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
     check_place(folder, replace=True)
-    updated = load_predictor(found).updated(gather([*origins, *more], known=_count(known)))
+    updated = load_predictor(found).updated(gather(origins, known=_count(known)))
     save_predictor(updated, folder)
     _say(updated, folder)
 
 
 @predictor.command()
-@_FROM
-@_MORE
+@_from
 @_KNOWN
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
 @click.option(
@@ -89,9 +96,7 @@ def update(name: str, origins: tuple[str, ...], more: tuple[str, ...], known: st
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @_JSON
-def evaluate(
-    origins: tuple[str, ...], more: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool
-) -> None:
+def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool) -> None:
     """Leave each task out in turn: how well the others rank its networks, what their intervals cover, what a search loses.
 
     A search is by the strategy meta among the networks with known results; 'metanas bench' compares it with others.
@@ -102,7 +107,6 @@ def evaluate(
     from metanas.bench import gather, search_regrets
     from metanas.predictor import SpaceModel, judge, left_out
 
-    origins = (*origins, *more)
     targets = gather(origins, known=None)
     found: list[Judgement] = []
     draws = (

@@ -100,16 +100,17 @@ class Meta(Strategy):
         if not len(seen.places) and not model.tells:
             return random_proposal(space, accept, rng)
         opinion = field.opinion(seen.places, seen.losses, waiting=seen.waiting, doubt=seen.doubt)
-        gain = expected_gain(opinion, np.unique(seen.places)) if seen.places else np.zeros(len(field.rows))
+        evaluated = np.unique(np.array(seen.places, dtype=np.intp))
+        gain = expected_gain(opinion, evaluated) if seen.places else np.zeros(len(field.rows))
         untaught = next((member for member in opinion.members if member.name == UNTAUGHT_EXPERT), None)
         if not seen.places or (model.tells and begun < _BOUNDS):
             worth = promise(opinion)
         elif begun % _untaught_every(model) == 1 and untaught is not None:
             # So that sources which mislead cost at most every second evaluation, should the evidence be slow to tell.
-            worth = expected_gain(opinion.of(untaught), np.unique(seen.places))
+            worth = expected_gain(opinion.of(untaught), evaluated)
         else:
             worth = gain.copy()
-        known = np.unique([*seen.places, *seen.waiting]).astype(int)
+        known = np.union1d(evaluated, np.array(seen.waiting, dtype=np.intp))
         worth[known] = -np.inf
         alike = _alike(space, field.rows, known)
         if (worth[~alike] > -np.inf).any():
@@ -250,7 +251,7 @@ class _Seen:
         return len(same) >= _SAME and all(same)
 
 
-def _alike(space: SearchSpace, rows: Rows, known: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+def _alike(space: SearchSpace, rows: Rows, known: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Which rows ``(N, n_decisions)`` differ from one of the ``known`` places in numbers alone, and by little.
 
     To the model each network may be better than its features tell, by a luck of its own; of a network whose learning rate

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from metanas.errors import MetanasError
-from metanas.evaluator import COSTS
 from metanas.predictor import full_losses
 from metanas.study._create import study_name
 from metanas.study._folder import RunFolder
+from metanas.study._objective_keys import first_quality
 from metanas.study._session import read_run
 from metanas.tables import TaskData
 from metanas.trial import Status
@@ -36,7 +36,7 @@ def task_of_run(path: Path) -> TaskData:
     """
     folder = RunFolder.open(path)
     run, space, trials = read_run(folder)
-    quality = next((i for i, (name, _) in enumerate(run.objectives) if name not in COSTS), None)
+    quality = first_quality(run.objectives)
     if quality is None:
         raise MetanasError(
             "a predictor learns how good networks are, and not what they cost",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from metanas.evaluator import COSTS, METRICS
 from metanas.space import ListNode, MapNode, Node, ScalarNode, did_you_mean, kind_of
@@ -11,6 +12,11 @@ from metanas.study._run_file import Objective
 
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _WORDS = {"maximize": "larger", "minimize": "smaller"}
+
+
+def first_quality(objectives: Sequence[Objective]) -> int | None:
+    """Place of the first objective that tells how good a network is, and not what it costs; None if all are costs."""
+    return next((place for place, (name, _) in enumerate(objectives) if name not in COSTS), None)
 
 
 def objective_keys(keys: Keys, root: MapNode, *, any_name: bool) -> tuple[Objective, ...]:

@@ -17,6 +17,7 @@ from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, re
 from metanas.predictor import SpaceModel, model_for
 from metanas.space import SearchSpace, did_you_mean, load_space
 from metanas.study._gate import Gate
+from metanas.study._objective_keys import first_quality
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
@@ -156,7 +157,7 @@ def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
 
 def _of_quality(model: SpaceModel | None, run: RunFile, objectives: tuple[Objective, ...]) -> SpaceModel | None:
     """The model where it has something to say: of objectives that are costs it knows nothing."""
-    if model is None or any(name not in COSTS for name, _ in objectives):
+    if model is None or first_quality(objectives) is not None:
         return model
     if run.predictor is None:
         return None

@@ -84,8 +84,8 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
     if not np.isfinite(metrics[spec.metric]).any():
         raise DataError("some row must have a value", found="none", where=f"{where}: column {spec.metric!r}")
     return ResultTable(
-        name=f"{spec.file.stem}/{spec.table}" if spec.table else spec.file.stem, space=found, rows=rows, metrics=metrics, metric=spec.metric, direction=spec.direction,
-        test=spec.test, cost=cost,
+        name=f"{spec.file.stem}/{spec.table}" if spec.table else spec.file.stem, space=found, rows=rows,
+        metrics=metrics, metric=spec.metric, direction=spec.direction, test=spec.test, cost=cost,
     )  # fmt: skip
 
 

@@ -39,9 +39,13 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                     value = 60 - 3 * i + (1 - 2 * tilt) * b - 2 * k + 0.1 * rng.standard_normal()
                     lines.append(f"{a},{b},{c},{value:.3f}")
         (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    tables = [{"file": f"{name}.csv", "space": "kitchen.yaml", "maximize": "acc"} for name in "xy"]
-    (tmp_path / "tables.yaml").write_text(json.dumps({"bench": "b", "tasks": tables, "strategies": ["meta"]}))
+    bench_file(tmp_path, "tables.yaml", ["x.csv", "y.csv"])
     return tmp_path
+
+
+def bench_file(folder: Path, name: str, files: list[str]) -> None:
+    tables = [{"file": file, "space": "kitchen.yaml", "maximize": "acc"} for file in files]
+    (folder / name).write_text(json.dumps({"bench": "b", "tasks": tables, "strategies": ["meta"]}))
 
 
 def run_file(folder: Path, table: str, **search: Any) -> Path:
@@ -81,12 +85,6 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
     card = json.loads(command("predictor", "show", "cook", "--json")[1])
     assert card["card"][0]["tasks"][-1] == {"name": run.name, "results": 8, "facts": {}}
-
-
-def bench_file(folder: Path, name: str, files: list[str]) -> Path:
-    tables = [{"file": file, "space": "kitchen.yaml", "maximize": "acc"} for file in files]
-    (folder / name).write_text(json.dumps({"bench": "b", "tasks": tables, "strategies": ["meta"]}))
-    return folder / name
 
 
 def test_tasks_with_one_name_are_refused_and_one_that_is_named_twice_counts_once(
