@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.blas import dtrsm
 from scipy.optimize import minimize
 
 from metanas.controller._layout import Layout
@@ -101,7 +102,8 @@ class HammingGP:
         for first in range(0, len(rows), _CHUNK):
             cross = self._kernel(rows[first : first + _CHUNK])
             means.append(cross.T @ self.alpha)
-            explained = solve_triangular(self.factor, cross, lower=True)
+            # ``cross`` whitened; from the right, since that takes arrays as they lie in memory, and a fifth of the time.
+            explained = dtrsm(1.0, self.factor.T, cross.T, side=1).T
             variance = np.exp(self.theta[-2]) - np.einsum("nm,nm->m", explained, explained)
             deviations.append(np.sqrt(np.maximum(variance, 1e-12)))
         if not means:
@@ -133,14 +135,24 @@ class HammingGP:
 
     def _kernel(self, rows: Rows) -> Floats:
         """Covariances ``(n, m)`` with the observed rows."""
-        return np.asarray(np.exp(self.theta[-2] - _distance(self.rows, rows, self.theta, self.lengths)))
+        away = _distance(self.rows, rows, self.theta, self.lengths)
+        np.subtract(self.theta[-2], away, out=away)
+        return np.exp(away, out=away)
 
 
 def _distance(a: Rows, b: Rows, theta: Floats, lengths: Floats) -> Floats:
-    """Weighted distances ``(n, m)``: a decision at a time, so that no ``(n, m, d)`` array is needed."""
-    distance = np.zeros((len(a), len(b)))
-    for column, weight in enumerate(np.exp(theta[:-2])):
-        distance += weight * _differences(a[:, column], b[:, column], lengths[column])
+    """Weighted distances ``(n, m)``: of ranges one at a time, so that no ``(n, m, d)`` array is needed."""
+    weights = np.exp(theta[:-2])
+    choices = lengths == 0
+    # Of choices, what is alike is a matrix product of one-hot rows, which is several times quicker than comparing.
+    places = [np.unique(np.concatenate([a[:, j], b[:, j]]), return_inverse=True) for j in np.flatnonzero(choices)]
+    distance = np.full((len(a), len(b)), weights[choices].sum())
+    if places:
+        shown = np.concatenate([(at[:, None] == np.arange(len(values))).T for values, at in places]).astype(np.float64)
+        scale = np.repeat(weights[choices], [len(values) for values, _ in places])
+        distance -= (shown[:, : len(a)] * scale[:, None]).T @ shown[:, len(a) :]
+    for column in np.flatnonzero(~choices):
+        distance += weights[column] * _differences(a[:, column], b[:, column], lengths[column])
     return distance
 
 

@@ -96,7 +96,7 @@ class RankingWeightedEnsemble(Strategy):
 def _misranked(draws: Floats, scores: Floats) -> Floats:
     """Pairs ``(B,)`` of results that each draw ``(B, n)`` orders wrongly (equation 2 there)."""
     true = scores[:, None] < scores[None, :]
-    return np.array([float(((draw[:, None] < draw[None, :]) ^ true).sum()) for draw in draws])
+    return np.array([float(np.count_nonzero((draw[:, None] < draw[None, :]) != true)) for draw in draws])
 
 
 def _predicted(source: TaskData, at: Rows) -> tuple[Floats, Floats]:
