@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
             f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_")
         )
         click.echo(f"Finished. On the test data: {tested}")
+    elif owner is None and run_file.trials is not None and table.evaluations < run_file.trials:
+        click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
 
 
 @click.command()

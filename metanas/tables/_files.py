@@ -81,6 +81,12 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
         cost = _spread(_numbers(frame, spec.cost, where), place, repeat)
         if (cost < 0).any():
             raise DataError("a cost is at least 0 seconds", found=f"{np.nanmin(cost):g}", where=f"{where}: {spec.cost}")
+        free = int((np.isfinite(metrics[spec.metric]) & ~np.isfinite(cost)).sum())
+        if free:
+            raise DataError(
+                "what has a metric has a cost", found=f"{free} results without", where=f"{where}: column {spec.cost!r}",
+                remedy="fill these cells, or name no cost",
+            )  # fmt: skip
     if not np.isfinite(metrics[spec.metric]).any():
         raise DataError("some row must have a value", found="none", where=f"{where}: column {spec.metric!r}")
     return ResultTable(
@@ -243,11 +249,19 @@ def _spread(values: Floats, place: npt.NDArray[np.int64], repeat: npt.NDArray[np
 def _numbers(frame: pl.DataFrame, name: str, where: str) -> Floats:
     series = frame[name]
     if not (series.dtype.is_numeric() or series.null_count() == len(series)):
-        text = next(v for v in series.to_list() if v is not None)
+        text = next(v for v in series.to_list() if v is not None and not _is_number(v))
         raise DataError("a metric or cost is a column of numbers", found=repr(text), where=f"{where}: column {name!r}")
     import polars as pl
 
     return np.array(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What commands print and write."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,20 @@ def test_status(finished: RunFolder, command: Command) -> None:
     assert table["counts"] == {"complete": 2}
     assert set(table["values"]) == {"accuracy"}
     assert table["final"]["test_accuracy"] > 0
+
+
+def test_status_of_a_search_that_was_stopped_tells_how_to_go_on(
+    finished: RunFolder, command: Command, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "a run"
+    shutil.copytree(finished.path, stopped)
+    shutil.rmtree(stopped / finished.best.name)
+    run_file = stopped / finished.run_file.name
+    run_file.write_text(run_file.read_text().replace("trials: 2", "trials: 3"))
+    code, out, _ = command("status", stopped)
+    assert code == 0
+    assert "Evaluations: 2 of 3" in out
+    assert f"go on with: metanas resume '{stopped}'" in out
 
 
 def test_report_is_written_anew(finished: RunFolder, command: Command) -> None:

@@ -90,8 +90,9 @@ def test_what_is_said_of_inactive_decisions_does_not_count(tmp_path: Path) -> No
         (("", ""), {"cost": "secs"}, "the cost must be a column"),
         (("pool", "poll"), {}, r"op is one of conv, pool, found 'poll' in row 3; did you mean 'pool'"),
         (("16,1e-1", "12,1e-1"), {}, r"width is one of 8, 16, found 12 in row 3"),
-        (("0.7", "good"), {}, "a column of numbers, found"),
+        (("0.7", "good"), {}, "a column of numbers, found 'good'"),
         (("30", "-30"), {"cost": "seconds"}, "a cost is at least 0"),
+        ((",30", ","), {"cost": "seconds"}, "what has a metric has a cost, found 1 results without"),
         (("", ""), {"table": "x"}, "only a database has tables"),
     ],
 )
