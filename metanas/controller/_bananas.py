@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from metanas.controller._models import Floats, ensemble, features
-from metanas.controller._pool import Pool, known_losses, normal_scores, propose_best
+from metanas.controller._features import path_bits
+from metanas.controller._models import Floats, ensemble
+from metanas.controller._pool import Pool, known_losses, listable, normal_scores, propose_best
 from metanas.controller._strategy import Accept, Observation, Proposal, Strategy, random_proposal, rank_observations
 from metanas.errors import MetanasError
 from metanas.space import Rows, SearchSpace
 
-_CANDIDATES = 1000
-"""Scored for a proposal, besides the neighbours of the ten best."""
+_CANDIDATES, _FEWER = 1000, 300
+"""Scored for a proposal, besides the neighbours of the ten best; and in spaces whose networks cannot be listed, where they are
+new each time, and their paths have to be found."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Bananas(Strategy):
     """An ensemble of small networks; independent Thompson sampling among neighbours of the best and random architectures.
 
     The ensemble is fitted anew after every ``batch`` results, as in the paper's algorithm 1 (``k = 10``). Its networks
-    have three layers of 20 units instead of ten: they learn as well from so few results, and faster. They read decisions,
-    one-hot, where the paper's read paths: a space need have no cells.
+    have three layers of 20 units instead of ten: they learn as well from so few results, and faster. They read which
+    paths there are, as the paper's do, and decisions where no paths tell of them.
     """
 
     start: int = 10
@@ -48,7 +50,8 @@ class Bananas(Strategy):
         if begun < self.start or len(losses) < 2:
             return random_proposal(space, accept, rng)
         best = np.array([o.row for o in rank_observations(observations)[:10]], dtype=np.int64)
-        pool = Pool.of(space, observations, accept, rng).thinned(_CANDIDATES, best, rng)
+        most = _CANDIDATES if listable(space, accept) else _FEWER
+        pool = Pool.of(space, observations, accept, rng).thinned(most, best, rng)
         each = self._each(space, rows, losses, pool.rows)
         # Independent Thompson sampling, section 3.3 there: each candidate by one draw of its own.
         draws = each.mean(axis=0) + each.std(axis=0) * rng.standard_normal(each.shape[1])
@@ -65,7 +68,7 @@ class Bananas(Strategy):
         """What each network says of candidates, ``(members, m)``."""
         count = len(rows) - (len(rows) - self.start) % self.batch if len(rows) > self.start else len(rows)
         models = _fitted(_Key(space, rows[:count].tobytes(), losses[:count].tobytes()), self.members)
-        inputs = features(space, at)
+        inputs = path_bits(space, at)
         return np.stack([model.predict(inputs) for model in models])
 
 
@@ -89,4 +92,4 @@ class _Key:
 @lru_cache(maxsize=4)
 def _fitted(key: _Key, members: int) -> list[Any]:
     rows = np.frombuffer(key.rows, dtype=np.int64).reshape(-1, len(key.space.decisions))
-    return ensemble(features(key.space, rows), normal_scores(np.frombuffer(key.losses)), members, len(rows))
+    return ensemble(path_bits(key.space, rows), normal_scores(np.frombuffer(key.losses)), members, len(rows))

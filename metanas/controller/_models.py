@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from metanas.controller._climb import climb
 from metanas.controller._critic import ProcessCritic, log_improvement
+from metanas.controller._features import structural
 from metanas.controller._hamming import HammingGP
 from metanas.controller._layout import Layout
 from metanas.controller._policy import Policy
@@ -27,7 +28,6 @@ from metanas.controller._pool import (
     normal_scores,
     pending_rows,
     propose_best,
-    remembered,
 )
 from metanas.controller._strategy import (
     Accept,
@@ -38,7 +38,6 @@ from metanas.controller._strategy import (
     random_proposal,
     rank_observations,
 )
-from metanas.encoding import OneHot
 from metanas.errors import MetanasError
 from metanas.space import Rows, SearchSpace
 
@@ -172,7 +171,10 @@ def lengths_of(space: SearchSpace) -> Floats:
 
 @dataclass(frozen=True)
 class Forest(ModelStrategy):
-    """A random forest, whose trees' spread is its uncertainty (Hutter et al. 2011, SMAC); expected improvement."""
+    """A random forest, whose trees' spread is its uncertainty (Hutter et al. 2011, SMAC); expected improvement.
+
+    It reads decisions and, in spaces of up to 65,000 rows, the structure of networks.
+    """
 
     start: int = 10
     """Random architectures before the model counts."""
@@ -193,15 +195,18 @@ class Forest(ModelStrategy):
         from sklearn.ensemble import RandomForestRegressor
 
         forest = RandomForestRegressor(self.trees, max_features=0.5, random_state=int(rng.integers(2**31)))
-        forest.fit(features(space, rows), scores)
-        inputs = features(space, at)
+        forest.fit(structural(space, rows), scores)
+        inputs = structural(space, at)
         each = np.stack([tree.predict(inputs, check_input=False) for tree in forest.estimators_])
         return each.mean(axis=0), each.std(axis=0)
 
 
 @dataclass(frozen=True)
 class BoostedTrees(ModelStrategy):
-    """Gradient-boosted trees, some on bootstraps of the results for an uncertainty; expected improvement."""
+    """Gradient-boosted trees, some on bootstraps of the results for an uncertainty; expected improvement.
+
+    They read what a forest does.
+    """
 
     start: int = 10
     """Random architectures before the model counts."""
@@ -221,7 +226,7 @@ class BoostedTrees(ModelStrategy):
         """See :meth:`ModelStrategy.believe`."""
         from sklearn.ensemble import GradientBoostingRegressor
 
-        known, inputs = features(space, rows), features(space, at)
+        known, inputs = structural(space, rows), structural(space, at)
         each = []
         for _ in range(self.members):
             chosen = rng.integers(len(rows), size=len(rows))
@@ -231,11 +236,6 @@ class BoostedTrees(ModelStrategy):
             )  # fmt: skip
             each.append(model.fit(known[chosen], scores[chosen]).predict(inputs))
         return np.mean(each, axis=0), np.std(each, axis=0)
-
-
-def features(space: SearchSpace, rows: Rows) -> npt.NDArray[np.float32]:
-    """What models read of rows ``(n, n_decisions)``: ``(n, k)``, remembered for a pool."""
-    return remembered("features", (space, rows), lambda: OneHot(space)(rows))
 
 
 def ensemble(inputs: Any, scores: Floats, members: int, seed: int) -> list[Any]:

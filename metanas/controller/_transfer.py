@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
-from metanas.controller._models import features, fitted
+from metanas.controller._features import one_hot
+from metanas.controller._models import fitted
 from metanas.controller._pool import (
     Pool,
     expected_improvement,
@@ -74,9 +75,9 @@ def _trees_predict(space: SearchSpace, source: TaskData, rows: Rows) -> Floats:
 
     def grow() -> ExtraTreesRegressor:
         trees = ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.33, random_state=0)
-        return trees.fit(features(space, source.rows), normal_scores(source.mean_losses))
+        return trees.fit(one_hot(space, source.rows), normal_scores(source.mean_losses))
 
-    return np.asarray(remembered("trees", (source,), grow).predict(features(space, rows)))
+    return np.asarray(remembered("trees", (source,), grow).predict(one_hot(space, rows)))
 
 
 def _by_row(rows: Rows, values: Iterable[T]) -> dict[bytes, T]:

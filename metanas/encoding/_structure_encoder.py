@@ -63,13 +63,16 @@ class StructureEncoder:
         object.__setattr__(self, "_column_of", {name: column for column, name in enumerate(self.names)}.get)
 
     @classmethod
-    def learn(cls, space: SearchSpace, rows: Rows) -> StructureEncoder:
+    def learn(cls, space: SearchSpace, rows: Rows, kinds: tuple[str, ...] = ()) -> StructureEncoder:
         """The vocabulary of the networks of some rows, best all or thousands: features in which they differ.
+
+        With ``kinds``, those alone whose names begin with one of them, as ``"path "``.
 
         Of features that tell the same, each being another one times a factor plus a constant, one is kept.
         """
         blank, numbers = cls(space, ()), _Numbers()
-        object.__setattr__(blank, "_column_of", numbers.__getitem__)
+        wanted: ColumnOf = lambda name: numbers[name] if name.startswith(kinds) else None  # noqa: E731
+        object.__setattr__(blank, "_column_of", wanted if kinds else numbers.__getitem__)
         parts = [*blank._found(rows)]
         lines = np.repeat([line for line, _, _ in parts], [len(places) for _, places, _ in parts]).astype(np.int64)
         places, values = (
