@@ -71,8 +71,11 @@ class StructureEncoder:
         Of features that tell the same, each being another one times a factor plus a constant, one is kept.
         """
         blank, numbers = cls(space, ()), _Numbers()
-        wanted: ColumnOf = lambda name: numbers[name] if name.startswith(kinds) else None  # noqa: E731
-        object.__setattr__(blank, "_column_of", wanted if kinds else numbers.__getitem__)
+
+        def column_of(name: str) -> int | None:
+            return numbers[name] if not kinds or name.startswith(kinds) else None
+
+        object.__setattr__(blank, "_column_of", column_of)
         parts = [*blank._found(rows)]
         lines = np.repeat([line for line, _, _ in parts], [len(places) for _, places, _ in parts]).astype(np.int64)
         places, values = (
