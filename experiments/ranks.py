@@ -1,7 +1,7 @@
 """Mean ranks over all data sets of several benches: ``python experiments/ranks.py BENCH_FOLDER...``
 
-Reads each folder's ``results.csv``. Strategies that all benches have are ranked within each block, a task with a seed; p is of
-Wilcoxon's test against the best mean rank, corrected by Holm.
+Reads each folder's ``results.csv``. Strategies are ranked within each block, a task with a seed, that all of them were played in;
+p is of Wilcoxon's test against the best mean rank, corrected by Holm.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
 
-from metanas.bench import paired_tests
+from metanas.bench import mean_ranks
 
 
 def read(folder: Path) -> dict[str, dict[tuple[str, str], dict[int, float]]]:
@@ -38,16 +37,18 @@ def main() -> None:
         for strategy, searches in bench.items():
             results.setdefault(strategy, {}).update(searches)
     names = chosen.strategies or sorted(results)
-    blocks = sorted(set.intersection(*(set(results[name]) for name in names)))
+    blocks = sorted(set.intersection(*(set(results.get(name, {})) for name in names)))
+    if not blocks:
+        parser.error(
+            f"no task and seed was played by all of {', '.join(names)}; choose among {', '.join(sorted(results))}"
+        )
     print(f"{len(blocks)} searches of each strategy on {len({task for task, _ in blocks})} data sets")
     for budget in chosen.budgets:
         values = np.array([[after(results[name][block], budget) for name in names] for block in blocks])
-        ranks = rankdata(np.round(values, 9), axis=1).mean(axis=0)
-        best = int(ranks.argmin())
-        p = paired_tests(values, best)
+        ranks, p = mean_ranks(values)
         print(f"after {budget}")
         for place in np.argsort(ranks, kind="stable"):
-            told = "" if place == best else f"p {p[int(place)]:.2g}"
+            told = f"p {p[int(place)]:.2g}" if int(place) in p else ""
             print(f"  {names[place]:14} rank {ranks[place]:.2f}  regret {values[:, place].mean():.3f}  {told}")
 
 

@@ -10,7 +10,7 @@ from metanas.bench._leave_out import search_regrets
 from metanas.bench._play import Cell, play
 from metanas.bench._read import parse_bench_text, read_bench_file
 from metanas.bench._report import summary, write_report
-from metanas.bench._scores import paired_tests
+from metanas.bench._scores import mean_ranks
 from metanas.bench._spec import BenchFile, Contestant, Sources, TaskSpec
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "Sources",
     "TaskSpec",
     "gather",
-    "paired_tests",
+    "mean_ranks",
     "parse_bench_text",
     "play",
     "read_bench_file",

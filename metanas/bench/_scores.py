@@ -69,9 +69,7 @@ def regrets(comparison: Comparison, evaluations: int, task: str | None = None) -
 def scores(comparison: Comparison, evaluations: int) -> list[Score]:
     """All strategies after so many evaluations, best mean rank first."""
     values = regrets(comparison, evaluations)
-    ranks = stats.rankdata(np.round(values, 9), axis=1).mean(axis=0)
-    best = int(ranks.argmin())
-    tests = paired_tests(values, best)
+    ranks, tests = mean_ranks(values)
     names = [c.name for c in comparison.bench.contestants]
     found = []
     for column in np.argsort(ranks, kind="stable"):
@@ -80,10 +78,16 @@ def scores(comparison: Comparison, evaluations: int) -> list[Score]:
             Score(
                 name=names[column], evaluations=evaluations, mean=float(values[:, column].mean()),
                 median=float(np.median(values[:, column])), low=low, high=high, rank=float(ranks[column]),
-                p=None if column == best else tests[int(column)],
+                p=tests.get(int(column)),
             )
         )  # fmt: skip
     return found
+
+
+def mean_ranks(values: Floats) -> tuple[Floats, dict[int, float]]:
+    """Mean ranks ``(k,)`` over blocks ``(b, k)``, 1 for the least; and each other column's p against the best one."""
+    ranks: Floats = stats.rankdata(np.round(values, 9), axis=1).mean(axis=0)
+    return ranks, paired_tests(values, int(ranks.argmin()))
 
 
 def interval(values: Floats, seeds: int) -> tuple[float, float]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +18,7 @@ _KEPT = 65_000
 """Rows whose columns are kept, all of a table; the memory starts anew when full. Larger spaces are read by decisions alone
 where thousands of networks are drawn for each proposal: to read their graphs takes seconds."""
 _READERS = 4
-"""Spaces whose vocabularies are kept."""
+"""Readers that are kept; the memory starts anew when full."""
 
 
 def one_hot(space: SearchSpace, rows: Rows) -> Columns:
@@ -44,17 +41,16 @@ def path_bits(space: SearchSpace, rows: Rows) -> Columns:
     return _reader(space, paths=True)(rows)
 
 
-_readers: dict[tuple[int, bool], _Reader] = {}
+_readers: dict[tuple[str, str, bool], _Reader] = {}
 
 
 def _reader(space: SearchSpace, paths: bool) -> _Reader:
-    # A reader holds its space, so while it is kept no other space has that id.
-    reader = _readers.pop((id(space), paths), None) or _Reader(space, paths)
-    while len(_readers) >= _READERS:
-        del _readers[next(iter(_readers))]
-    # The last used comes last.
-    _readers[id(space), paths] = reader
-    return reader
+    key = space.name, space.text, paths
+    if key not in _readers:
+        if len(_readers) >= _READERS:
+            _readers.clear()
+        _readers[key] = _Reader(space, paths)
+    return _readers[key]
 
 
 class _Reader:
@@ -62,13 +58,13 @@ class _Reader:
 
     def __init__(self, space: SearchSpace, paths: bool) -> None:
         sample = space.sample(_SAMPLE, generator(0, "features"), prior=False)
-        structure = StructureEncoder.learn(space, sample, kinds=("path ", "position ") if paths else ())
-        decisions = OneHot(space)
-        told = np.zeros(len(decisions.names), dtype=bool)
-        bits = np.array([paths and name.startswith("path ") for name in structure.names], dtype=bool)
-        for (start, width, _), decision in zip(decisions.spans, space.decisions, strict=True):
-            told[start : start + width] = bits.any() and decision.part != "train"
-        self._encode: Callable[[Rows], Columns] = partial(_encode, decisions, ~told, structure, bits)
+        self._structure = StructureEncoder.learn(space, sample, kinds=("path ", "position ") if paths else ())
+        self._bits = np.array([paths and name.startswith("path ") for name in self._structure.names], dtype=bool)
+        self._decisions = OneHot(space)
+        self._shown = np.ones(len(self._decisions.names), dtype=bool)
+        if self._bits.any():
+            for (start, width, _), decision in zip(self._decisions.spans, space.decisions, strict=True):
+                self._shown[start : start + width] = decision.part == "train"
         self._known: dict[bytes, Columns] = {}
 
     def __call__(self, rows: Rows) -> Columns:
@@ -77,19 +73,10 @@ class _Reader:
         if len(self._known) + len(new) > _KEPT:
             self._known.clear()
             new = [*range(len(rows))]
-        if len(new) == len(rows) and len(rows) > _KEPT:
-            return self._encode(rows)
-        self._known.update(zip([names[line] for line in new], self._encode(rows[new]), strict=True))
+        self._known.update(zip([names[line] for line in new], self._encoded(rows[new]), strict=True))
         return np.stack([self._known[name] for name in names])
 
-
-def _encode(
-    decisions: OneHot,
-    shown: npt.NDArray[np.bool_],
-    structure: StructureEncoder,
-    bits: npt.NDArray[np.bool_],
-    rows: Rows,
-) -> Columns:
-    found = structure(rows)
-    found[:, bits] = found[:, bits] > 0
-    return np.concatenate([decisions(rows)[:, shown], found], axis=1)
+    def _encoded(self, rows: Rows) -> Columns:
+        found = self._structure(rows)
+        found[:, self._bits] = found[:, self._bits] > 0
+        return np.concatenate([self._decisions(rows)[:, self._shown], found], axis=1)

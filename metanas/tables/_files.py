@@ -249,7 +249,8 @@ def _spread(values: Floats, place: npt.NDArray[np.int64], repeat: npt.NDArray[np
 def _numbers(frame: pl.DataFrame, name: str, where: str) -> Floats:
     series = frame[name]
     if not (series.dtype.is_numeric() or series.null_count() == len(series)):
-        text = next(v for v in series.to_list() if v is not None and not _is_number(v))
+        values = [v for v in series.to_list() if v is not None]
+        text = next((v for v in values if not _is_number(v)), values[0])
         raise DataError("a metric or cost is a column of numbers", found=repr(text), where=f"{where}: column {name!r}")
     import polars as pl
 

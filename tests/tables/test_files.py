@@ -82,6 +82,12 @@ def test_what_is_said_of_inactive_decisions_does_not_count(tmp_path: Path) -> No
         )
 
 
+def test_a_metric_that_is_true_or_false_is_no_number(tmp_path: Path) -> None:
+    text = CSV.replace("0.5", "true").replace("0.6", "false").replace("0.7", "true")
+    with pytest.raises(MetanasError, match="a column of numbers, found True"):
+        _table(_write(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("change", "options", "says"),
     [
