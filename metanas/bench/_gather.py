@@ -27,16 +27,17 @@ def gather(origins: Sequence[str], *, known: int | None, seed: int = 0) -> list[
         If one is none of these, or cannot be read; if two have one name, as one would take the other's place.
 
     """
-    tasks: dict[str, tuple[str, TaskData]] = {}
+    tasks: dict[str, tuple[TaskSpec | Path, TaskData]] = {}
     for origin in origins:
         specs = _specs(origin)
-        found = [(spec.name, _of_table(spec, known, seed)) for spec in specs]
-        for whence, task in found or [(str(Path(origin).resolve()), task_of_run(Path(origin)))]:
+        found: list[tuple[TaskSpec | Path, TaskData]] = [(spec, _of_table(spec, known, seed)) for spec in specs]
+        for whence, task in found or [(Path(origin).resolve(), task_of_run(Path(origin)))]:
             other, _ = tasks.setdefault(task.name, (whence, task))
             if other != whence:
+                both = " and ".join(str(w) if isinstance(w, Path) else w.file or w.name for w in (other, whence))
                 raise MetanasError(
-                    "tasks of a predictor have names of their own, those of their tables' files or run folders",
-                    found=f"{task.name} for {other} and {whence}", remedy="rename one of the two", where="--from",
+                    "tasks of a predictor have names of their own, by default those of their tables' files or run folders",
+                    found=f"{task.name} for {both}", remedy="rename one of the two, or give a table a 'name'", where="--from",
                 )  # fmt: skip
     return [task for _, task in tasks.values()]
 

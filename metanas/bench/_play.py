@@ -87,7 +87,7 @@ def draw_sources(
     """
     drawn = []
     for task in sources.tasks:
-        if task == target:
+        if task.same_table(target):
             continue
         table = load_task(task)
         if table.space.decisions != space.decisions:

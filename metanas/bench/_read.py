@@ -55,6 +55,7 @@ class _Reader(Keys):
     def __init__(self, problems: Problems, base: Path) -> None:
         super().__init__(problems)
         self._base = base
+        self._named: dict[str, TaskSpec] = {}
 
     def bench(self, root: Node, default: str) -> BenchFile | None:
         if not isinstance(root, MapNode):
@@ -95,11 +96,20 @@ class _Reader(Keys):
                 tasks += [TaskSpec(benchmark=found["benchmark"], dataset=dataset) for dataset in found["datasets"]]
             elif "file" in found:
                 tasks.append(self._file(found, item, place))
-        seen: set[str] = set()
+        here: set[str] = set()
         for task in tasks:
-            if task.name in seen:
-                self.problems.add(inner.mark, f"{path}.{key}", "a task stands once", found=task.name)
-            seen.add(task.name)
+            known = self._named.setdefault(task.name, task)
+            if not known.same_table(task):
+                self.problems.add(
+                    inner.mark, f"{path}.{key}", "tables have names of their own, by default those of their files",
+                    found=f"{task.name} for {known.file} and {task.file}", remedy="give one of them a 'name'",
+                )  # fmt: skip
+            elif task.name in here:
+                self.problems.add(
+                    inner.mark, f"{path}.{key}", "a task stands once", found=task.name,
+                    remedy="leave it out, or give one a 'name', if they are of two metrics",
+                )  # fmt: skip
+            here.add(task.name)
         return tuple(tasks)
 
     def _file(self, found: dict[str, Any], node: Node, path: str) -> TaskSpec:
@@ -114,7 +124,9 @@ class _Reader(Keys):
                 node.mark, path, "a bench must know which way its metric is better",
                 remedy=f"write {{maximize: {found['metric']}}} or {{minimize: {found['metric']}}}",
             )  # fmt: skip
-        options: dict[str, Any] = {key: found[key] for key in ("cost", "repeat", "test", "table") if key in found}
+        options: dict[str, Any] = {
+            key: found[key] for key in ("cost", "repeat", "test", "table", "name", "facts") if key in found
+        }
         options |= {"metric": found.get(direction, ""), "direction": direction}
         return TaskSpec(file=str(self._base / Path(found["file"]).expanduser()), space=space, options=options)
 

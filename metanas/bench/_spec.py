@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+from metanas.tables import TableFile
 
 BUDGETS = (10, 20, 50, 100, 200, 300)
 """Evaluations after which strategies are compared, as far as a bench goes."""
@@ -32,7 +35,12 @@ class TaskSpec:
         """What the task is called in results."""
         if self.benchmark:
             return f"{self.benchmark}/{self.dataset}"
-        return f"{self.file}/{self.options['table']}" if self.options.get("table") else self.file
+        return TableFile(file=Path(self.file), **self.options).title
+
+    def same_table(self, other: TaskSpec) -> bool:
+        """Whether both are of one table, whatever they are called and whichever of its metrics they are about."""
+        mine, theirs = ((task.benchmark, task.dataset, task.file, task.options.get("table")) for task in (self, other))
+        return mine == theirs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def table_of(spec: Mapping[str, Any], space: SearchSpace, *, base: Path, directi
 
     """
     if "benchmark" not in spec:
-        options = {key: spec[key] for key in ("cost", "repeat", "test", "table") if key in spec}
+        options = {key: spec[key] for key in ("cost", "repeat", "test", "table", "name", "facts") if key in spec}
         metric = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
         return read_table(
             base / Path(spec["file"]).expanduser(), space=space, metric=metric, direction=direction, **options

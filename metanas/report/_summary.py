@@ -57,6 +57,8 @@ class RunSummary:
     """One or more, in the order of the trials' values."""
     strategy: str
     """Who proposed, such as ``evolution``."""
+    predictor: str = ""
+    """What it knew from earlier searches, in one line."""
     seed: int
     """Seed of the search."""
     trials: int | None = None

@@ -7,6 +7,7 @@ from metanas.study._create import create_run, resolved
 from metanas.study._experience import task_of_run
 from metanas.study._final import read_choice, read_final
 from metanas.study._folder import RunFolder, environment, write_atomically
+from metanas.study._kept_predictor import predictor_line
 from metanas.study._keys import Keys, named_settings
 from metanas.study._lease import Lease, owner_of
 from metanas.study._limits import Ending
@@ -49,6 +50,7 @@ __all__ = [
     "owner_of",
     "parse_run_text",
     "plan",
+    "predictor_line",
     "profile_space",
     "read_choice",
     "read_final",

@@ -13,6 +13,7 @@ import yaml
 
 from metanas.data import BUILTIN_NAMES
 from metanas.study._folder import RunFolder, environment
+from metanas.study._kept_predictor import keep_predictor, predictor_kept
 from metanas.study._plan import Plan
 from metanas.study._run_file import RunFile
 from metanas.study._storage import disk_errors
@@ -27,6 +28,7 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")
+        keep_predictor(planned, folder)
         folder.run_file.write_text(
             yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
@@ -55,14 +57,14 @@ def _new_study(folder: RunFolder, run: RunFile) -> str:
 
 
 def resolved(planned: Plan) -> dict[str, Any]:
-    """The run file with every default filled in and every path absolute. No password is written."""
+    """The run file with every default filled in, and every path absolute of what is not in the run folder. No password is written."""
     run = planned.run
     objective: dict[str, list[str]] = {}
     for name, direction in planned.objectives:
         objective.setdefault(direction, []).append(name)
     search = {
         "strategy": {run.strategy: dict(run.strategy_options)} if run.strategy_options else run.strategy,
-        "predictor": None if run.predictor is None else _predictor(run.predictor, run.base),
+        "predictor": predictor_kept(planned),
         "trials": run.trials, "time": run.time, "gpu_hours": run.gpu_hours, "target": run.target, "seed": run.seed, "retries": run.retries,
         "max_memory": run.max_memory,
     }  # fmt: skip
@@ -83,11 +85,6 @@ def resolved(planned: Plan) -> dict[str, Any]:
         "storage": "default" if run.storage is None else without_password(run.storage),
         "evaluator": _evaluator(run),
     }
-
-
-def _predictor(name: str, base: Path) -> str:
-    """A path is made absolute, a name stays."""
-    return _absolute_path(name, base) if "/" in name or (base / name / "predictor.json").is_file() else name
 
 
 def _evaluator(run: RunFile) -> str | dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from metanas._version import __version__
 from metanas.errors import StudyError
@@ -21,6 +21,8 @@ _PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "networkx")
 @dataclass(frozen=True)
 class RunFolder:
     """Paths in a run folder."""
+
+    PREDICTOR: ClassVar[str] = "predictor"
 
     path: Path
     """The folder."""
@@ -64,6 +66,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """How far trials under way have come."""
         return self.path / "checkpoints"
+
+    @property
+    def predictor(self) -> Path:
+        """What the predictor knew of the space when the search began, where it began with one."""
+        return self.path / self.PREDICTOR
 
     @property
     def supernet(self) -> Path:

@@ -16,6 +16,7 @@ from metanas.errors import MetanasError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
 from metanas.predictor import SpaceModel, model_for
 from metanas.space import SearchSpace, did_you_mean, load_space
+from metanas.study._folder import RunFolder
 from metanas.study._gate import Gate
 from metanas.study._objective_keys import first_quality
 from metanas.study._run_file import Objective, RunFile
@@ -152,7 +153,16 @@ def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
     """What the run's predictor knows of the space."""
     if not takes_model(run.strategy) or run.predictor == "none":
         return None
-    return model_for(space, run.predictor, base=run.base)
+    try:
+        return model_for(space, run.predictor, base=run.base)
+    except MetanasError as error:
+        if run.predictor != RunFolder.PREDICTOR:
+            raise
+        # That of a run folder: it cannot be fitted again.
+        raise MetanasError(
+            error.rule, found=error.found, where=error.where,
+            remedy="go on with another one: metanas resume RUN --set search.predictor=NAME, or =none",
+        ) from error  # fmt: skip
 
 
 def _of_quality(model: SpaceModel | None, run: RunFile, objectives: tuple[Objective, ...]) -> SpaceModel | None:

@@ -18,6 +18,7 @@ from metanas.evaluator import PROXIES, proxy_scores
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._create import resolved, study_name
 from metanas.study._folder import RunFolder, write_atomically
+from metanas.study._kept_predictor import keep_predictor
 from metanas.study._lease import Lease, StudyLease
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
@@ -83,6 +84,7 @@ def run_session(
                 run.strategy, run.strategy_options, trials, planned.gate, seed=run.seed, knowledge=_knowledge(planned)
             )
             if sets:  # not before all of it was accepted
+                keep_predictor(planned, folder)
                 write_atomically(
                     folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
                 )

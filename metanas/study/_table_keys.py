@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from metanas.space import MapNode, Node, ScalarNode, Values, did_you_mean, kind_
 from metanas.tables import BENCHMARKS
 
 _OF_BENCHMARKS = ("benchmark", "dataset", "datasets", "metric")
-_OF_FILES = ("file", "metric", "maximize", "minimize", "cost", "repeat", "test", "table")
+_TEXTS = ("file", "metric", "maximize", "minimize", "cost", "repeat", "test", "table", "name")
+_OF_FILES = (*_TEXTS, "facts")
 
 
 def table_keys(
@@ -31,7 +33,9 @@ def table_keys(
         values.keys(node, path, _OF_BENCHMARKS if several else tuple(k for k in _OF_BENCHMARKS if k != "datasets"))
         return _benchmark(values, node, path, several)
     values.keys(node, path, (*_OF_FILES, *more))
-    found = {key: values.text(node, path, key) for key in (*_OF_FILES, *more) if key in entries}
+    found: dict[str, Any] = {key: values.text(node, path, key) for key in (*_TEXTS, *more) if key in entries}
+    if "facts" in entries:
+        found["facts"] = _facts(values, entries["facts"], f"{path}.facts")
     if not found.get("file"):
         problems.add(node.mark, path, "a table has a file or a benchmark", remedy="write e.g. {file: results.csv}")
     if sum(key in found for key in ("metric", "maximize", "minimize")) != 1:
@@ -81,3 +85,23 @@ def _benchmark(values: Values, node: MapNode, path: str, several: bool) -> dict[
                 remedy=did_you_mean(dataset, benchmark.datasets),
             )  # fmt: skip
     return found | ({"datasets": datasets} if several else {"dataset": datasets[0] if datasets else ""})
+
+
+def _facts(values: Values, node: Node, path: str) -> dict[str, float]:
+    """What is known of a data set, by name."""
+    found: dict[str, float] = {}
+    remedy = "write e.g. {samples: 5000, classes: 10, features: 784}"
+    if not isinstance(node, MapNode):
+        values.problems.add(
+            node.mark, path, "facts of a data set are numbers by name", found=kind_of(node), remedy=remedy
+        )
+        return found
+    for name, inner in node.entries.items():
+        value = inner.value if isinstance(inner, ScalarNode) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            values.problems.add(
+                inner.mark, f"{path}.{name}", "a fact of a data set is a number", found=kind_of(inner), remedy=remedy
+            )
+            continue
+        found[name] = float(value)
+    return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,15 @@ class TableFile:
     """Column of the metric of the test data."""
     table: str | None = None
     """Of a database with several tables, the one to read."""
+    name: str | None = None
+    """What the table is called; None for its file's name without the ending, and that of ``table``."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What is known of the data set itself, by name, such as ``samples``."""
+
+    @property
+    def title(self) -> str:
+        """What the table is called."""
+        return self.name or (f"{self.file.stem}/{self.table}" if self.table else self.file.stem)
 
 
 def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: Any) -> ResultTable:
@@ -90,8 +99,8 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
     if not np.isfinite(metrics[spec.metric]).any():
         raise DataError("some row must have a value", found="none", where=f"{where}: column {spec.metric!r}")
     return ResultTable(
-        name=f"{spec.file.stem}/{spec.table}" if spec.table else spec.file.stem, space=found, rows=rows,
-        metrics=metrics, metric=spec.metric, direction=spec.direction, test=spec.test, cost=cost,
+        name=spec.title, space=found, rows=rows, metrics=metrics, metric=spec.metric, direction=spec.direction,
+        test=spec.test, cost=cost, facts=spec.facts,
     )  # fmt: skip
 
 

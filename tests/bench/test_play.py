@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from metanas.bench import Cell, play, read_bench_file
 from metanas.bench._bench import Bench
@@ -102,6 +103,19 @@ def test_sources_are_the_other_tasks_and_drawn_anew_for_each_seed(bench_file: Wr
     assert again[0].losses.shape == (10, 1)
     other = draw_sources(bench.sources, bench.tasks[1], table.space, seed=1, single=False)
     assert other[0].rows.tolist() != first[0].rows.tolist()
+
+
+def test_a_table_is_no_source_of_itself_whatever_it_is_called(bench_file: Write) -> None:
+    path = bench_file()
+    tasks = yaml.safe_load(path.read_text())["tasks"]
+    renamed = [task | {"name": f"again{i}", "facts": {"samples": 10 + i}} for i, task in enumerate(tasks)]
+    bench = read_bench_file(bench_file(sources={"known": 10, "tasks": renamed}))
+    table = load_task(bench.tasks[1])
+    drawn = draw_sources(bench.sources, bench.tasks[1], table.space, seed=0, single=False)
+    assert [(source.name, source.facts) for source in drawn] == [
+        ("again0", {"samples": 10}),
+        ("again2", {"samples": 12}),
+    ]
 
 
 def test_whole_tables_are_one_object_for_all_seeds_but_for_single_repeats(bench_file: Write) -> None:

@@ -38,7 +38,7 @@ first_seed: 7
 values: repeat
 """
     )
-    assert [task.name for task in bench.tasks] == ["nasbench_graph/cora", "nasbench_graph/arxiv", "/here/a.csv"]
+    assert [task.name for task in bench.tasks] == ["nasbench_graph/cora", "nasbench_graph/arxiv", "a"]
     assert bench.tasks[2].options == {"metric": "loss", "direction": "minimize"}
     assert [(c.name, dict(c.settings), c.sources) for c in bench.contestants] == [
         ("random", {}, "given"), ("evolution", {"population": 10}, "given"), ("small", {"population": 5}, "none"),
@@ -61,6 +61,12 @@ values: repeat
         ("tasks: [{file: a.csv, space: mlp}]\nstrategies: [random]", "one metric column"),
         ("tasks: [{file: a.csv, space: mlp, maximise: acc}]\nstrategies: [random]", "did you mean 'maximize'"),
         ("tasks: [{benchmark: nasbench201}, {benchmark: nasbench201, dataset: cifar10}]\nstrategies: [random]", "a task stands once"),
+        ("tasks: [{file: a.csv, space: mlp, maximize: acc}, {file: a.csv, space: mlp, maximize: f1}]\nstrategies: [random]", "a task stands once"),
+        ("tasks: [{file: x/a.csv, space: mlp, maximize: acc}, {file: y/a.csv, space: mlp, maximize: acc}]\nstrategies: [random]", "names of their own"),
+        ("tasks: [{file: x/a.csv, space: mlp, maximize: acc}]\nstrategies: [random]\nsources: {tasks: [{file: y/a.csv, space: mlp, maximize: acc}]}", "/here/x/a.csv and /here/y/a.csv"),
+        ("tasks: [{file: a.csv, space: mlp, maximize: acc, facts: 3}]\nstrategies: [random]", "numbers by name"),
+        ("tasks: [{file: a.csv, space: mlp, maximize: acc, facts: {classes: ten}}]\nstrategies: [random]", "a fact of a data set is a number"),
+        ("tasks: [{file: a.csv, space: mlp, maximize: acc, facts: {classes: .inf}}]\nstrategies: [random]", "a fact of a data set is a number"),
         ("tasks: [{benchmark: nasbench201}]", "strategies is a list of names"),
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [rando]", "did you mean 'random'"),
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [random, random]", "two names"),
@@ -76,6 +82,20 @@ def test_mistakes(text: str, says: str) -> None:
     with pytest.raises(LanguageError, match="bench.yaml:") as error:
         _read(text)
     assert says in str(error.value)
+
+
+def test_a_table_of_ones_own_has_a_name_and_facts() -> None:
+    bench = _read(
+        """
+tasks:
+  - {file: x/a.csv, space: mlp, maximize: acc, facts: {samples: 5000, classes: 10}}
+  - {file: y/a.csv, space: mlp, maximize: acc, name: other}
+  - {file: runs.db, table: third, space: mlp, maximize: acc}
+strategies: [random]
+"""
+    )
+    assert [task.name for task in bench.tasks] == ["a", "other", "runs/third"]
+    assert bench.tasks[0].options["facts"] == {"samples": 5000.0, "classes": 10.0}
 
 
 def test_overrides(bench_file: Callable[..., Path]) -> None:

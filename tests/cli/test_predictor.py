@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metanas.predictor import shipped_folder
-from metanas.study import plan, read_run_file
+from metanas.study import RunFolder, plan, read_run, read_run_file
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -77,7 +77,8 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert "The predictor knows x, y, which rank each other's networks with a Kendall's tau of 0." in said
     (run,) = (kitchen / "runs").iterdir()
     assert "strategy: meta" in (run / "run.yaml").read_text()
-    assert "predictor: cook" in (run / "run.yaml").read_text()
+    assert "predictor: predictor" in (run / "run.yaml").read_text()
+    assert "<dt>Predictor</dt><dd>cook, which knows x, y</dd>" in (run / "report.html").read_text()
 
     code, out, err = command("predictor", "update", "cook", "--from", run)
     assert (code, out.splitlines()[0]) == (0, "kitchen: 3 tasks")
@@ -92,8 +93,8 @@ def test_tasks_with_one_name_are_refused_and_one_that_is_named_twice_counts_once
 ) -> None:
     (kitchen / "other").mkdir()
     (kitchen / "other" / "x.csv").write_text((kitchen / "y.csv").read_text())
-    bench_file(kitchen, "both.yaml", ["x.csv", "other/x.csv"])
-    code, _, err = command("predictor", "fit", "--from", "both.yaml", "-o", "cook")
+    bench_file(kitchen, "second.yaml", ["other/x.csv"])
+    code, _, err = command("predictor", "fit", "--from", "tables.yaml", "second.yaml", "-o", "cook")
     assert code == 2
     assert "tasks of a predictor have names of their own" in err
     assert str(kitchen / "other" / "x.csv") in err
@@ -264,3 +265,47 @@ def test_nothing_is_lost_to_a_predictor_of_the_same_name(kitchen: Path, command:
     assert code == 2
     assert (kitchen / "empty" / "notes.txt").read_text() == "mine"
     assert not list(kitchen.glob(".*-*"))
+
+
+def test_a_search_goes_on_with_what_its_predictor_knew_when_it_began(kitchen: Path, command: Command) -> None:
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--known", "30")
+    file = run_file(kitchen, "z", trials=6)
+    assert command("search", file, "--predictor", "cook", "--runs", "whole", "-q", "--set", "search.trials=12")[0] == 0
+    assert command("search", file, "--predictor", "cook", "--runs", "runs", "-q")[0] == 0
+    (run,), (whole,) = (kitchen / "runs").iterdir(), (kitchen / "whole").iterdir()
+    kept = (run / "predictor" / "arrays.safetensors").read_bytes()
+    shutil.rmtree(kitchen / "data")
+    moved = run.rename(kitchen / "elsewhere")
+    assert command("resume", moved, "-q", "--set", "search.trials=12")[0] == 0
+    assert (moved / "predictor" / "arrays.safetensors").read_bytes() == kept
+    decisions = [
+        [t.decisions for _, t in sorted(read_run(RunFolder.open(f))[2].records.items())] for f in (moved, whole)
+    ]
+    assert decisions[0] == decisions[1]
+    assert command("search", moved / "run.yaml", "--runs", "again", "-q")[0] == 0, (
+        "the run file of a run is one to start from"
+    )
+
+    (moved / "predictor" / "predictor.json").write_text("{")
+    code, _, err = command("resume", moved, "-q", "--set", "search.trials=14")
+    assert code == 2
+    assert "--set search.predictor=NAME" in err
+    assert command("report", moved)[0] == 0
+    assert command("resume", moved, "-q", "--set", "search.trials=14", "--set", "search.predictor=none")[0] == 0
+    assert "predictor: none" in (moved / "run.yaml").read_text()
+
+
+def test_facts_of_tables_reach_the_card_and_the_search(kitchen: Path, command: Command) -> None:
+    tables = [
+        {"file": f"{name}.csv", "space": "kitchen.yaml", "maximize": "acc", "facts": {"samples": samples}}
+        for name, samples in (("x", 100), ("y", 900))
+    ]
+    (kitchen / "tables.yaml").write_text(json.dumps({"tasks": tables, "strategies": ["meta"]}))
+    assert command("predictor", "fit", "--from", "tables.yaml", "-o", "cook")[0] == 0
+    card = json.loads(command("predictor", "show", "cook", "--json")[1])
+    assert [task["facts"] for task in card["card"][0]["tasks"]] == [{"samples": 100}, {"samples": 900}]
+    table = {"file": "z.csv", "metric": "acc", "name": "kitchen on Sundays", "facts": {"samples": 500}}
+    command("search", run_file(kitchen, "z"), "-q", "--runs", "runs", "--set", f"evaluator.table={json.dumps(table)}")
+    (run,) = (kitchen / "runs").iterdir()
+    data = json.loads((run / "info.json").read_text())["data"]
+    assert (data["name"], data["facts"]) == ("kitchen on Sundays", {"samples": 500})

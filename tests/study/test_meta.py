@@ -22,7 +22,7 @@ def test_proposals_meet_constraints_and_early_stops_count(toy: Any) -> None:
     task = task_of_run(folder.path)
     assert task.losses.shape[0] == len({t.canonical_id for t in trials})
     assert task.facts == {"samples": 60.0, "classes": 2.0, "features": 3.0}
-    assert read_run_file(folder.run_file).predictor is None
+    assert read_run_file(folder.run_file).predictor == "none", "one that is learned meanwhile does not join in"
 
 
 def test_a_resumed_search_proposes_what_it_would_have_proposed(toy: Any) -> None:
