@@ -19,8 +19,8 @@ from metanas.trial import EpochReport, Result, Status, TrialRecord
 _SHOWN_WORKERS = 8
 
 
-def make_progress(objectives: tuple[tuple[str, str], ...], epochs: int, *, quiet: bool = False) -> Listener:
-    """The progress for this standard error: live, plain, or none."""
+def make_progress(objectives: tuple[tuple[str, str], ...], epochs: int | None, *, quiet: bool = False) -> Listener:
+    """The progress for this standard error: live, plain, or none. ``epochs`` of a trial, None where results are looked up."""
     if quiet:
         return Listener()
     console = Console(stderr=True, highlight=False)
@@ -53,7 +53,7 @@ def number(value: float) -> str:
 class _Progress(Listener):
     """What both displays count."""
 
-    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int) -> None:
+    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int | None) -> None:
         self.console = console
         self.objectives = objectives
         self.epochs = epochs
@@ -62,6 +62,7 @@ class _Progress(Listener):
         self.done = 0
         self.known = 0
         self.duplicates = 0
+        self.first: dict[str, int] = {}
         self.best: TrialRecord | None = None
         self.start = time.monotonic()
 
@@ -158,6 +159,7 @@ class PlainProgress(_Progress):
 
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         super().trial_ended(record, best)
+        first = self.first.setdefault(record.canonical_id, record.number)
         count = f"{self.done}/{self.total}" if self.total is not None else str(self.done)
         text = f"[{count}] trial {record.number}: {values_text(record, self.objectives)}"
         if record.duplicate_of is not None:
@@ -165,7 +167,11 @@ class PlainProgress(_Progress):
         elif record.status is not None and record.values is None:
             text += f" ({record.message})"
         else:
-            text += f" ({record.epochs} epochs, {duration(record.seconds)})"
+            notes = [] if first == record.number else [f"trial {first} again"]
+            # A table has no epochs, and may know no times.
+            notes += [] if self.epochs is None else [f"{record.epochs} epochs"]
+            notes += [duration(record.seconds)] if self.epochs is not None or record.seconds else []
+            text += f" ({', '.join(notes)})" if notes else ""
         if best is not None:
             text += f"; best {values_text(best, self.objectives)} (trial {best.number})"
         if self.left is not None and self.done < (self.total or self.done + 1):
@@ -179,7 +185,7 @@ class PlainProgress(_Progress):
 class LiveProgress(_Progress):
     """A bar, the best so far, and what each worker does."""
 
-    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int) -> None:
+    def __init__(self, console: Console, objectives: tuple[tuple[str, str], ...], epochs: int | None) -> None:
         super().__init__(console, objectives, epochs)
         self.running: dict[int, tuple[str, int]] = {}
         self.bar = Progress(
@@ -286,7 +292,8 @@ class LiveProgress(_Progress):
         if self.running:
             table = Table.grid(padding=(0, 2))
             for trial, (worker, epoch) in list(self.running.items())[:_SHOWN_WORKERS]:
-                table.add_row(Text(f"  {worker}", style="dim"), f"trial {trial}", f"epoch {epoch}/{self.epochs}")
+                at = "" if self.epochs is None else f"epoch {epoch}/{self.epochs}"
+                table.add_row(Text(f"  {worker}", style="dim"), f"trial {trial}", at)
             if len(self.running) > _SHOWN_WORKERS:
                 table.add_row("", f"and {len(self.running) - _SHOWN_WORKERS} more", "")
             parts.append(table)

@@ -184,7 +184,7 @@ def go_on(
     """
     run = read_run_file(folder.run_file, sets=sets)
     storage = with_storage(run, storage).storage
-    listener = make_progress(run.objectives, run.rungs[-1], quiet=quiet)
+    listener = make_progress(run.objectives, None if run.looked_up else run.rungs[-1], quiet=quiet)
     try:
         with _stoppable() as on_search:
             outcome = run_session(
@@ -245,6 +245,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         objectives=run.objectives,
         strategy=run.strategy,
         predictor=predictor_line(folder),
+        looked_up=run.looked_up,
         seed=run.seed,
         trials=run.trials,
         versions=info.get("versions", {}),

@@ -32,7 +32,7 @@ def test_numbers(value: float, text: str) -> None:
 
 def record(trial: int, **fields: Any) -> TrialRecord:
     settings: dict[str, Any] = {"status": Status.COMPLETE, "values": (0.9, 1234.0), "epochs": 3, "seconds": 4.0}
-    return TrialRecord(number=trial, decisions={}, canonical_id="", **settings | fields)
+    return TrialRecord(number=trial, decisions={}, **{"canonical_id": f"n{trial}"} | settings | fields)
 
 
 @pytest.fixture
@@ -72,6 +72,19 @@ def test_plain_lines(clock: list[float]) -> None:
         "Stopping: 1 trial is finishing. Press Ctrl-C again to stop at once.",
         "Training the network of trial 1 on training and validation data for 12 epochs.",
     ]
+
+
+def test_lines_of_repeats_and_of_results_that_are_looked_up(clock: list[float]) -> None:
+    for epochs, told in ((3, ("3 epochs, 4s", "trial 1 again, 3 epochs, 4s")), (None, ("4s", "trial 1 again, 4s"))):
+        out = StringIO()
+        progress = PlainProgress(Console(file=out), OBJECTIVES[:1], epochs)
+        for each in (1, 2):
+            progress.trial_ended(record(each, values=(0.9,), canonical_id="a"), None)
+        progress.trial_ended(record(3, values=(0.9,), seconds=0.0), None)
+        last = "" if epochs is None else " (3 epochs, 0s)"
+        assert out.getvalue().splitlines() == [
+            f"[1] trial 1: accuracy 0.9 ({told[0]})", f"[2] trial 2: accuracy 0.9 ({told[1]})", f"[3] trial 3: accuracy 0.9{last}",
+        ]  # fmt: skip
 
 
 def test_live_display(clock: list[float]) -> None:

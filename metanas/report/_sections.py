@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,10 @@ class Table:
     """Whether anyone noted who proposed."""
     best: int | None
     """Number of the best trial."""
+    again: Mapping[int, int]
+    """Trials of a network that had a result of its own before -> the first trial of it."""
+    epochs: bool
+    """Whether networks were trained."""
 
 
 def figures(summary: RunSummary, trials: Sequence[TrialRecord], best: TrialRecord | None) -> list[Figure]:
@@ -219,7 +223,15 @@ def table(summary: RunSummary, trials: Sequence[TrialRecord], best: TrialRecord 
         rows = sorted(list({t.number: t for t in chosen}.values())[:_SHOWN_ROWS], key=lambda t: t.number)
     names = {name for name, _ in summary.objectives}
     costs = [c for c in ("params", "flops") if c not in names and any(c in t.metrics for t in rows)]
-    return Table(rows, len(trials), costs, any(t.origin for t in rows), best.number if best else None)
+    first: dict[str, int] = {}
+    for trial in sorted(trials, key=lambda t: t.number):
+        first.setdefault(trial.canonical_id, trial.number)
+    again = {
+        t.number: first[t.canonical_id] for t in rows if t.duplicate_of is None and first[t.canonical_id] != t.number
+    }
+    return Table(
+        rows, len(trials), costs, any(t.origin for t in rows), best.number if best else None, again, not summary.looked_up
+    )  # fmt: skip
 
 
 def _merit(trial: TrialRecord, objective: Objective) -> float:

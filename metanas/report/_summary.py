@@ -59,6 +59,8 @@ class RunSummary:
     """Who proposed, such as ``evolution``."""
     predictor: str = ""
     """What it knew from earlier searches, in one line."""
+    looked_up: bool = False
+    """Whether results come from a table, and no network is trained."""
     seed: int
     """Seed of the search."""
     trials: int | None = None

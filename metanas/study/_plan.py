@@ -102,10 +102,9 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             "a supernet is trained, so its search trains networks too", found="another evaluator", where=run.file,
             remedy="leave 'evaluator' out, or use another strategy",
         )  # fmt: skip
-    looked_up = isinstance(run.evaluator, dict) and "table" in run.evaluator
-    if (looked_up or space.tabular) and (problem := proxies_problem(run.strategy_options, run.file)):
+    if (run.looked_up or space.tabular) and (problem := proxies_problem(run.strategy_options, run.file)):
         raise problem
-    if looked_up:
+    if run.looked_up:
         return _plan_table(run, space, model)
     dataset = load_dataset(run.data, base=run.base)
     if space.input != dataset.kind:

@@ -80,3 +80,8 @@ class RunFile:
     """URL of the study's storage; None for a file in the run folder."""
     evaluator: str | dict[str, Any] = "train"
     """What evaluates."""
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether results come from a table, and nothing is trained."""
+        return isinstance(self.evaluator, dict) and "table" in self.evaluator

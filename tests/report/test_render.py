@@ -70,6 +70,22 @@ def test_a_search_is_told_in_full(trials: Trials, summary: Summary) -> None:
     assert "Learning curves" in page.words
 
 
+def test_a_repeat_names_the_trial_whose_network_it_trains_again(summary: Summary) -> None:
+    rows = [
+        TrialRecord(
+            number=i, decisions={}, canonical_id=name, status=Status.COMPLETE, values=(0.9,), epochs=3,
+            origin="repeat" if i == 7 else "predictor",
+        )
+        for i, name in ((4, "a"), (5, "b"), (7, "a"))
+    ]  # fmt: skip
+    page = Page(render_report(summary(predictor="mine, which knows x"), rows))
+    assert page.words.count("repeat of trial 4") == 1
+    assert "mine, which knows x" in page.words
+    assert "epochs" in page.words
+    looked_up = Page(render_report(summary(looked_up=True), rows))
+    assert "epochs" not in looked_up.words, "a table has none"
+
+
 def test_nothing_comes_from_outside_and_only_our_script_runs(trials: Trials, summary: Summary) -> None:
     text = render_report(summary(drawings={"best": SVG}), trials(30))
     page = Page(text)
