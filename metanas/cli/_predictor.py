@@ -88,6 +88,10 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
 
 @predictor.command()
 @_from
+@click.option(
+    "--predictor", "name", metavar="NAME",
+    help="Judge this predictor; a task that it knows is left out of what it knows. Otherwise the tasks teach each other.",
+)  # fmt: skip
 @_KNOWN
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Draws of known results.")
 @click.option(
@@ -96,7 +100,9 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @_JSON
-def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, quiet: bool, as_json: bool) -> None:
+def evaluate(
+    origins: tuple[str, ...], name: str | None, known: str, seeds: int, searches: int, quiet: bool, as_json: bool
+) -> None:
     """Leave each task out in turn: how well the others rank its networks, what their intervals cover, what a search loses.
 
     A search is by the strategy meta among the networks with known results; 'metanas bench' compares it with others.
@@ -105,14 +111,19 @@ def evaluate(origins: tuple[str, ...], known: str, seeds: int, searches: int, qu
     from rich.progress import track
 
     from metanas.bench import gather, search_regrets
-    from metanas.predictor import SpaceModel, judge, left_out
+    from metanas.predictor import SpaceModel, find_predictor, judge, knowing_others, left_out, load_predictor
 
+    given = None if name is None else load_predictor(find_predictor(name, base=Path.cwd()))
     targets = gather(origins, known=None)
     found: list[Judgement] = []
     draws = (
         (seed, target, model)
         for seed in range(seeds)
-        for target, model in left_out(gather(origins, known=_count(known), seed=seed), targets)
+        for target, model in (
+            left_out(gather(origins, known=_count(known), seed=seed), targets)
+            if given is None
+            else knowing_others(given, targets)
+        )
     )
     console = Console(stderr=True)
     shown = track(

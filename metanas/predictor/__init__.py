@@ -6,7 +6,7 @@ each source out in turn; adapted to a new data set in closed form.
 
 from metanas.predictor._belief import Belief, Expert, Member, Opinion
 from metanas.predictor._curves import full_losses
-from metanas.predictor._evaluate import Judgement, judge, left_out
+from metanas.predictor._evaluate import Judgement, judge, knowing_others, left_out
 from metanas.predictor._field import MOST, Encodings, Field
 from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
 from metanas.predictor._parts import similarity_weights
@@ -39,6 +39,7 @@ __all__ = [
     "find_predictor",
     "full_losses",
     "judge",
+    "knowing_others",
     "left_out",
     "load_model",
     "load_predictor",

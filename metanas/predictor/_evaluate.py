@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from metanas._rng import generator
+from metanas.errors import MetanasError
 from metanas.predictor._field import Encodings, Field
 from metanas.predictor._judge import deviations, rank_correlation
-from metanas.predictor._predictor import same_space
+from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import SpaceModel, encoder_of
 from metanas.tables import TaskData
@@ -68,6 +69,27 @@ def left_out(known: Sequence[TaskData], targets: Sequence[TaskData]) -> Iterator
             if task.name in sources and task.name != target.name and same_space(task.space, target.space)
         ]
         yield target, SpaceModel.learn(encoder_of(target.space), others)
+
+
+def knowing_others(predictor: Predictor, targets: Sequence[TaskData]) -> Iterator[tuple[TaskData, SpaceModel]]:
+    """Each target with what a predictor knows of the other tasks of its space.
+
+    A task of the target's name is left out, though not from the scales that all tasks taught.
+
+    Raises
+    ------
+    MetanasError
+        If the predictor knows no task of a target's space.
+
+    """
+    for target in targets:
+        model = predictor.model_for(target.space)
+        if model is None:
+            raise MetanasError(
+                f"the predictor {predictor.name} abstains from spaces of which it knows no task",
+                found=f"{target.name}, of the space {target.space.name}", remedy="leave it out",
+            )  # fmt: skip
+        yield target, model.without(target.name)
 
 
 def judge(model: SpaceModel, target: TaskData, *, seed: int) -> Iterator[Judgement]:

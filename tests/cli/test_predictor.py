@@ -202,6 +202,25 @@ def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
     assert [each["tau"] for each in without] == [each["tau"] for each in found]
 
 
+def test_a_predictor_is_judged_on_other_tasks_than_those_it_knows(kitchen: Path, command: Command) -> None:
+    bench_file(kitchen, "first.yaml", ["x.csv"])
+    command("predictor", "fit", "--from", "first.yaml", "-o", "cook")
+    bench_file(kitchen, "all.yaml", ["x.csv", "z.csv"])
+    options = ("--from", "all.yaml", "--predictor", "cook", "--seeds", "1", "--searches", "0", "--json")
+    found = {
+        (each["task"], each["results"]): each["tau"]
+        for each in json.loads(command("predictor", "evaluate", *options)[1])
+    }
+    assert found["z", 0] > 0.6
+    assert found["x", 0] == 0, "of itself it is told nothing"
+    command("predictor", "update", "cook", "--from", "tables.yaml")
+    again = {
+        (each["task"], each["results"]): each["tau"]
+        for each in json.loads(command("predictor", "evaluate", *options)[1])
+    }
+    assert again["x", 0] > 0.6, "y tells of it"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -212,6 +231,8 @@ def test_tasks_are_left_out_in_turn(kitchen: Path, command: Command) -> None:
         (("fit", "--from", "tables.yaml", "-o", "a", "--known", "some"), "--known"),
         (("show", "nobody"), "no predictor has the name 'nobody'"),
         (("update", "nobody", "--from", "tables.yaml"), "no predictor has the name"),
+        (("evaluate", "--predictor", "nobody", "--from", "tables.yaml"), "no predictor has the name"),
+        (("evaluate", "--predictor", "benchmarks", "--from", "tables.yaml"), "abstains from spaces"),
     ],
 )
 def test_what_cannot_be_is_said(kitchen: Path, command: Command, arguments: tuple[str, ...], says: str) -> None:
