@@ -58,15 +58,16 @@ class Smoother:
 
     @classmethod
     def fit(
-        cls, blocks: Sequence[Array], relevance: Array, scores: Array, some: npt.NDArray[np.intp], *, by_features: bool
-    ) -> Smoother:
-        """From encodings and scores ``(n,)`` of networks; scales from ``some`` of them."""
+        cls, blocks: Sequence[Array], relevance: Array, scores: Array, doubt: Array, some: npt.NDArray[np.intp], *,
+        by_features: bool,
+    ) -> Smoother:  # fmt: skip
+        """From encodings, scores ``(n,)`` and their variances beside the noise ``(n,)``; scales from ``some`` of them."""
         known = _seen(blocks, relevance, by_features).astype(np.float64)
         lesson = KERNEL.products([known[some]], [known[some]]), scores[some]
         theta = KERNEL.fit([lesson], _START, precision=0.2, iterations=15)
         theta += np.array([0.0, 0.0 if by_features else _STRETCH, 0.0])
         matrix = KERNEL(theta, KERNEL.products([known], [known]))
-        matrix[np.diag_indices(len(known))] += np.exp(theta[-1]) + JITTER
+        matrix[np.diag_indices(len(known))] += np.exp(theta[-1]) + JITTER + doubt
         weights = cho_solve(cho_factor(matrix, lower=True), scores).astype(np.float32)
         return cls(by_features=by_features, theta=theta, weights=weights)
 
@@ -116,11 +117,14 @@ class Source:
         scores = normal_scores(losses)
         rng = generator(0, "source", name, len(rows))
         kept = np.sort(rng.permutation(len(rows))[:MOST])
-        some = np.sort(rng.permutation(len(kept))[:_FITTED_ON])
+        doubt = np.zeros(len(kept)) if task.doubt is None else task.doubt[kept]
+        # Of results first: guesses would pass for noise.
+        mixed = rng.permutation(len(kept))
+        some = np.sort(mixed[np.argsort(doubt[mixed], kind="stable")][:_FITTED_ON])
         relevance = relevance_of(np.concatenate(blocks, axis=1), scores, derive_seed(0, "trees", name) % 2**31)
         points = blocks[0][kept], blocks[1][kept]
         smoothers = tuple(
-            Smoother.fit(points, relevance, scores[kept], some, by_features=by_features)
+            Smoother.fit(points, relevance, scores[kept], doubt, some, by_features=by_features)
             for by_features in ((False, True) if decisions else (True,))
         )
         return cls(

@@ -26,7 +26,7 @@ def task_of_run(path: Path) -> TaskData:
     Losses are of the first objective that is no cost of a network, such as its parameters.
 
     A training that was stopped early counts with the loss that it would have ended with, as far as the curves of the
-    others tell.
+    others tell, and the doubt of that.
 
     Raises
     ------
@@ -55,15 +55,18 @@ def task_of_run(path: Path) -> TaskData:
             where=str(path),
         )  # fmt: skip
     curves = [{epoch: sign * value for epoch, value in r.curve.items()} for r in records]
-    losses, _ = full_losses(losses, curves, np.array([r.status is Status.PRUNED for r in records]))
+    losses, doubts = full_losses(losses, curves, np.array([r.status is Status.PRUNED for r in records]))
     by_network: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         by_network.setdefault(record.canonical_id, []).append(place)
     values = np.full((len(by_network), max(map(len, by_network.values()))), np.nan)
+    doubt = np.zeros(len(by_network))
     for line, places in enumerate(by_network.values()):
         values[line, : len(places)] = np.where(np.isfinite(losses[places]), losses[places], np.nan)
+        # Of the mean of independent guesses.
+        doubt[line] = doubts[places].mean() / len(places)
     rows = np.array([space.to_row(records[places[0]].decisions) for places in by_network.values()], dtype=np.int64)
-    return TaskData(name=study_name(folder), space=space, rows=rows, losses=values, facts=_facts(folder))
+    return TaskData(name=study_name(folder), space=space, rows=rows, losses=values, facts=_facts(folder), doubt=doubt)
 
 
 def _facts(folder: RunFolder) -> dict[str, float]:

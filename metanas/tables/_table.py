@@ -101,6 +101,9 @@ class TaskData:
     """``(k, r)``, less is better; NaN where a repeat is missing."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """What is known of the data set itself."""
+    doubt: Floats | None = None
+    """Variance ``(k,)`` of mean losses that are guesses, such as of trainings that were stopped, in units of the variance of all;
+    None where all are results."""
 
     @cached_property
     def mean_losses(self) -> Floats:

@@ -79,6 +79,23 @@ def test_a_source_is_smoothed_by_decisions_and_by_features(space: SearchSpace, t
     assert np.mean(found) < np.mean(true)
 
 
+def test_guesses_of_a_source_count_less_than_its_results(space: SearchSpace, truth: Truth) -> None:
+    rows = np.random.default_rng(6).permutation(space.rows(1000))[:120]
+    encoder, everything = encoder_of(space), space.rows(1000)
+    guessed = np.arange(len(rows)) % 2 == 0
+    taus: dict[str, list[float]] = {"known": [], "ignored": []}
+    for seed in range(6):
+        exact = truth(rows, 0.1)
+        losses = np.where(
+            guessed, exact + 2 * exact.std() * np.random.default_rng(seed).standard_normal(len(rows)), exact
+        )
+        for name, doubt in (("known", guessed * 0.9), ("ignored", None)):
+            task = TaskData(name="p", space=space, rows=rows, losses=losses[:, None], doubt=doubt)
+            scores = Source.fit(task, encoder(rows))(encoder(everything))
+            taus[name].append(float(kendalltau(scores, -truth(everything, 0.1))[0]))
+    assert np.mean(taus["known"]) > np.mean(taus["ignored"]) + 0.02
+
+
 def test_proxies_are_smoothed_by_all_features(space: SearchSpace, truth: Truth) -> None:
     rows = np.random.default_rng(6).permutation(space.rows(1000))[:60]
     encoder = encoder_of(space)

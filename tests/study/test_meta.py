@@ -34,3 +34,13 @@ def test_a_resumed_search_proposes_what_it_would_have_proposed(toy: Any) -> None
     toy.session(stopped)
     rows = [[t.decisions for _, t in sorted(read_run(f)[2].records.items())] for f in (whole, stopped)]
     assert rows[0] == rows[1]
+
+
+def test_of_a_run_early_stops_are_guesses_with_a_doubt(toy: Any) -> None:
+    folder = toy.create(search={"trials": 40, "strategy": "random"}, fidelity={"epochs": [1, 3, 9]})
+    toy.session(folder)
+    trials = [record for _, record in sorted(read_run(folder)[2].records.items())]
+    task = task_of_run(folder.path)
+    assert task.doubt is not None
+    certain = {t.canonical_id for t in trials if t.status is Status.COMPLETE}
+    assert (task.doubt > 0).sum() == len({t.canonical_id for t in trials} - certain) > 0
