@@ -7,7 +7,10 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from metanas.bench._bench import Comparison
+from metanas.bench._play import load_task
 from metanas.bench._plots import draw_curves, draw_ranks
 from metanas.bench._scores import (
     critical_difference,
@@ -79,6 +82,14 @@ def _page(comparison: Comparison) -> str:
             for s in scores(comparison, budget)
         ]  # fmt: skip
         lines += ["", f"## After {budget} evaluations", "", *_markdown(table), "", f"![Mean ranks](ranks_{budget}.png)"]
+    lines += [
+        "",
+        "## Tables",
+        "",
+        "Architectures without a value of the metric are left out.",
+        "",
+        *_tables(comparison),
+    ]
     lines += ["", "## Task by task: mean simple regret", "", *_by_task(comparison)]
     lines += ["", "## Evaluations to the optimum's neighbourhood", ""]
     lines += ["A search counts as there when the recommended architecture's regret is at most so many points.", ""]
@@ -106,6 +117,17 @@ def _page(comparison: Comparison) -> str:
     lines += _markdown(times)
     lines += ["", f"Critical difference at 5 %: {critical_difference(len(bench.contestants), blocks):.3f} ranks."]
     return "\n".join(lines) + "\n"
+
+
+def _tables(comparison: Comparison) -> list[str]:
+    rows: list[tuple[str, ...]] = [("task", "metric", "architectures", "left out", "repeats at most", "the best mean")]
+    for task in comparison.bench.tasks:
+        table = load_task(task)
+        known = table.mean_losses[np.isfinite(table.mean_losses)]
+        best = -known.min() if table.direction == "maximize" else known.min()
+        counts = (f"{len(known):,}", f"{len(table) - len(known):,}", f"{table.repeats}")
+        rows.append((task.name, f"{table.metric}, {table.direction}", *counts, f"{best:.6g}"))
+    return _markdown(rows)
 
 
 def _by_task(comparison: Comparison) -> list[str]:

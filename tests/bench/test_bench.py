@@ -38,6 +38,18 @@ def test_a_bench_writes_its_report_and_a_second_one_does_nothing_again(bench_fil
     assert {cell: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()} == cells
 
 
+def test_the_report_tells_what_tables_hold(bench_file: Write, command: Command) -> None:
+    path = bench_file(seeds=1)
+    table = path.parent / "set0.csv"
+    lines = table.read_text().splitlines()
+    cells = [line.split(",") for line in lines[1:4]]
+    table.write_text("\n".join([lines[0], *(",".join([*c[:4], "", *c[5:]]) for c in cells), *lines[4:]]) + "\n")
+    assert command("bench", path, "--out", path.parent / "out", "--workers", 1)[0] == 0
+    page = (path.parent / "out" / "report.md").read_text()
+    assert "| set0 | acc, maximize | 63 | 1 | 3 | " in page
+    assert "| set1 | acc, maximize | 64 | 0 | 3 | " in page
+
+
 def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(bench_file: Write) -> None:
     first = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1]))
     out = bench_file().parent / "out"
