@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from metanas._rng import generator
-from metanas.errors import MetanasError
 from metanas.predictor._field import Encodings, Field
 from metanas.predictor._judge import deviations, rank_correlation
+from metanas.predictor._places import abstention
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import SpaceModel, encoder_of
@@ -85,10 +85,7 @@ def knowing_others(predictor: Predictor, targets: Sequence[TaskData]) -> Iterato
     for target in targets:
         model = predictor.model_for(target.space)
         if model is None:
-            raise MetanasError(
-                f"the predictor {predictor.name} abstains from spaces of which it knows no task",
-                found=f"{target.name}, of the space {target.space.name}", remedy="leave it out",
-            )  # fmt: skip
+            raise abstention(predictor, target.space, of=f"{target.name} of ")
         yield target, model.without(target.name)
 
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from metanas.errors import MetanasError
+from metanas.predictor._predictor import Predictor, difference
 from metanas.predictor._space_model import SpaceModel
-from metanas.predictor._store import CARD, load_model, read_card
+from metanas.predictor._store import CARD, load_model, load_predictor
 from metanas.space import SearchSpace, did_you_mean
 
 SHIPPED = "benchmarks"
@@ -79,9 +80,18 @@ def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel
     folder = find_predictor(name, base=base)
     model = load_model(folder, space)
     if model is None:
-        known = ", ".join(str(entry.get("space")) for entry in read_card(folder)["card"]) or "no space"
-        raise MetanasError(
-            f"the predictor {name} abstains from spaces of which it knows no task", found=f"the space {space.name}",
-            remedy=f"fold in a search of this space with 'metanas predictor update', or leave it out; it knows {known}",
-        )  # fmt: skip
+        raise abstention(load_predictor(folder), space)
     return model
+
+
+def abstention(predictor: Predictor, space: SearchSpace, of: str = "") -> MetanasError:
+    """The error that a predictor knows no task of a space; ``of`` says whose space it is."""
+    models = [model for model in predictor.models if model.sources]
+    known = ", ".join(model.space.name for model in models) or "no space"
+    namesake = next((model.space for model in models if model.space.name == space.name), None)
+    why = "" if namesake is None else f", in which {difference(namesake, space)}"
+    return MetanasError(
+        f"the predictor {predictor.name} abstains from spaces of which it knows no task",
+        found=f"{of}the space {space.name}{why}",
+        remedy=f"fold in a search of this space with 'metanas predictor update', or leave it out; it knows {known}",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import SpaceModel, encoder_of
-from metanas.space import SearchSpace
+from metanas.space import Decision, SearchSpace
 from metanas.tables import TaskData
 
 
@@ -50,8 +50,31 @@ class Predictor:
 
 
 def same_space(a: SearchSpace, b: SearchSpace) -> bool:
-    """Whether rows of both mean the same: decisions, conditions and the network with holes."""
-    return a.decisions == b.decisions and (a.text == b.text or _shape(a.template) == _shape(b.template))
+    """Whether rows of both mean the same: decisions, conditions and the network with holes. Priors do not matter."""
+    return _meaning(a) == _meaning(b) and (a.text == b.text or _shape(a.template) == _shape(b.template))
+
+
+def difference(known: SearchSpace, other: SearchSpace) -> str:
+    """In words, the first thing that keeps rows of two spaces from meaning the same; empty where they do."""
+    ours, theirs = ({d.name: d for d in space.decisions} for space in (known, other))
+    if gone := [name for name in ours if name not in theirs]:
+        return f"the decision {gone[0]} that it knows is gone"
+    if new := [name for name in theirs if name not in ours]:
+        return f"the decision {new[0]} is new"
+    for name, decision in ours.items():
+        if _values(decision) != _values(theirs[name]):
+            return f"the decision {name} has other values than the ones it knows"
+    if _meaning(known) != _meaning(other):
+        return "decisions have another order or other conditions"
+    return "" if same_space(known, other) else "the network around the decisions is another one"
+
+
+def _values(decision: Decision) -> tuple[Any, ...]:
+    return decision.kind, tuple(decision.values), decision.log
+
+
+def _meaning(space: SearchSpace) -> list[Decision]:
+    return [replace(decision, prior=()) for decision in space.decisions]
 
 
 def _shape(part: Any) -> Any:

@@ -249,6 +249,7 @@ def test_a_predictor_abstains_from_other_spaces_and_is_for_meta_alone(kitchen: P
     code, _, err = command("search", run, "--predictor", "./cook", "--runs", "runs", "-q")
     assert code == 2
     assert "abstains" in err
+    assert "the space kitchen, in which the decision c has other values than the ones it knows" in err
     code, _, err = command("search", run, "--predictor", "none", "--runs", "runs", "-q")
     assert code == 0, err
     code, _, err = command("search", run, "--predictor", "./cook", "--set", "search.strategy=random", "-q")

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from metanas.predictor import NORMAL_80, Encodings, Field, Predictor, Source, SpaceModel, deviations, encoder_of
+from metanas.predictor import (
+    NORMAL_80,
+    Encodings,
+    Field,
+    Predictor,
+    Source,
+    SpaceModel,
+    deviations,
+    encoder_of,
+    same_space,
+)
+from metanas.predictor._predictor import difference
 from metanas.space import Rows, SearchSpace, parse_space_text
 from metanas.tables import TaskData
 
@@ -157,3 +168,27 @@ def test_a_predictor_learns_another_task_and_abstains_elsewhere(
     assert [s.name for s in known.sources] == ["q", "r", "s", "p"]
     assert predictor.model_for(parse_space_text(text.replace("kernel: 5", "kernel: 7"))) is None
     assert predictor.model_for(parse_space_text(text)) is known
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("a: {choice: [p, q]}", "a: {choice: [p, q], prior: {p: 3}}"), ""),
+        (("a: {choice: [p, q]}", "a: {choice: [p, q, r]}"), "the decision a has other values"),
+        (("a: {choice: [p, q]}, ", ""), "the decision a that it knows is gone"),
+        (("a: {choice: [p, q]}", "a: {choice: [p, q]}, e: {choice: [p, q]}"), "the decision e is new"),
+        (("a: {choice: [p, q]}, b: {choice: [1, 2]}", "b: {choice: [1, 2]}, a: {choice: [p, q]}"), "another order"),
+    ],
+)
+def test_what_makes_a_space_another_one_is_said(change: tuple[str, str], says: str) -> None:
+    text = "space: t\nlanguage: 1\ninput: table\ntabular: {a: {choice: [p, q]}, b: {choice: [1, 2]}}\n"
+    known, other = parse_space_text(text), parse_space_text(text.replace(*change))
+    assert same_space(known, other) == (not says)
+    assert says in difference(known, other)
+    assert bool(difference(known, other)) == bool(says)
+
+
+def test_the_network_around_the_decisions_makes_another_space(text: str) -> None:
+    assert "the network around" in difference(
+        parse_space_text(text), parse_space_text(text.replace("kernel: 5", "kernel: 7"))
+    )
