@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from metanas.study import Listener
+from metanas.study import Ending, Listener
 from metanas.trial import EpochReport, Result, Status, TrialRecord
 
 _SHOWN_WORKERS = 8
@@ -102,6 +102,10 @@ class _Progress(Listener):
             f"Stopping: {running} {'trial is' if running == 1 else 'trials are'} finishing. Press Ctrl-C again to stop at once."
             if running else "Stopping."
         )  # fmt: skip
+
+    def ended(self, ending: Ending) -> None:
+        if ending not in (Ending.TRIALS, Ending.INTERRUPTED):
+            self.say(f"The search has ended: {ending}.")
 
     def proxies_started(self, networks: int) -> None:
         self.say(f"Scoring {networks} random networks by zero-cost proxies.")

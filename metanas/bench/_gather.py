@@ -57,7 +57,7 @@ def _specs(origin: str) -> list[TaskSpec]:
             )
         return [TaskSpec(benchmark=name, dataset=each) for each in ([dataset] if dataset else known)]
     if Path(origin).suffix in (".yaml", ".yml"):
-        return list(read_bench_file(Path(origin)).tasks)
+        return list(read_bench_file(Path(origin), tables_only=True).tasks)
     if Path(origin).is_file():
         raise MetanasError(
             "a predictor learns from tables of one's own that a bench file lists", found=repr(origin), where="--from",
@@ -65,7 +65,7 @@ def _specs(origin: str) -> list[TaskSpec]:
         )  # fmt: skip
     if not Path(origin).exists():
         raise MetanasError(
-            "a predictor learns from benchmarks, bench files and run folders", found=repr(origin), where="--from",
-            remedy=did_you_mean(origin, BENCHMARKS),
+            "a predictor learns from benchmarks, bench files and run folders", found=f"nothing at {origin!r}", where="--from",
+            remedy=did_you_mean(origin, BENCHMARKS) if len(Path(origin).parts) == 1 else "give the folder that a search made",
         )  # fmt: skip
     return []

@@ -25,8 +25,8 @@ _TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "firs
 _MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31}
 
 
-def read_bench_file(path: Path, *, sets: Sequence[str] = ()) -> BenchFile:
-    """Read a bench file; ``sets`` are overrides such as ``seeds=5``.
+def read_bench_file(path: Path, *, sets: Sequence[str] = (), tables_only: bool = False) -> BenchFile:
+    """Read a bench file; ``sets`` are overrides such as ``seeds=5``. For its ``tables_only`` it needs no strategies.
 
     Raises
     ------
@@ -36,30 +36,39 @@ def read_bench_file(path: Path, *, sets: Sequence[str] = ()) -> BenchFile:
         If it cannot be read.
 
     """
-    return parse_bench_text(read_text(path), str(path), base=path.absolute().parent, sets=sets)
+    return parse_bench_text(read_text(path), str(path), base=path.absolute().parent, sets=sets, tables_only=tables_only)
 
 
-def parse_bench_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()) -> BenchFile:
+def parse_bench_text(
+    text: str, file: str, *, base: Path, sets: Sequence[str] = (), tables_only: bool = False
+) -> BenchFile:
     """A bench file from its text; see :func:`read_bench_file`."""
     root = parse_yaml(text, file)
     for setting in sets:
         override(root, setting)
     problems = Problems()
-    bench = _Reader(problems, base).bench(root, Path(file).stem)
+    bench = _Reader(problems, base, tables_only).bench(root, Path(file).stem)
     problems.raise_if_any()
     assert bench is not None
     return bench
 
 
 class _Reader(Keys):
-    def __init__(self, problems: Problems, base: Path) -> None:
+    def __init__(self, problems: Problems, base: Path, tables_only: bool) -> None:
         super().__init__(problems)
         self._base = base
+        self._tables_only = tables_only
         self._named: dict[str, TaskSpec] = {}
 
     def bench(self, root: Node, default: str) -> BenchFile | None:
         if not isinstance(root, MapNode):
             self.problems.add(root.mark, "$", "a bench file is a mapping", found=kind_of(root))
+            return None
+        if "tasks" not in root.entries and "space" in root.entries:
+            self.problems.add(
+                root.mark, "$", "a bench file lists tables as 'tasks'", found="a run file",
+                remedy="give the folder of its run" if self._tables_only else "start it with 'metanas search'",
+            )  # fmt: skip
             return None
         self.keys(root, "$", _TOP)
         name = self.name(root, "bench", default)
@@ -132,6 +141,8 @@ class _Reader(Keys):
 
     def _contestants(self, root: MapNode) -> tuple[Contestant, ...]:
         node = root.entries.get("strategies")
+        if node is None and self._tables_only:
+            return ()
         if not isinstance(node, ListNode) or not node.items:
             self.problems.add(
                 root.mark if node is None else node.mark, "$.strategies", "strategies is a list of names",

@@ -52,9 +52,15 @@ def predictor() -> None:
 def fit(origins: tuple[str, ...], name: str, known: str, force: bool) -> None:
     """Learn a predictor from tasks."""
     from metanas.bench import gather
-    from metanas.predictor import Predictor, check_place, place_for, save_predictor
+    from metanas.errors import MetanasError
+    from metanas.predictor import Predictor, check_place, is_shipped, place_for, save_predictor
 
     folder = place_for(name, base=Path.cwd())
+    if is_shipped(name) and not force:
+        raise MetanasError(
+            f"the predictor {name} comes with metanas, and searches use it by default", found=f"-o {name}",
+            remedy="choose another name, fold the tasks in with 'metanas predictor update', or hide it with --force",
+        )  # fmt: skip
     check_place(folder, replace=force)
     made = Predictor.fit(folder.name, gather(origins, known=_count(known)))
     save_predictor(made, folder)

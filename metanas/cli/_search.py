@@ -15,6 +15,8 @@ from metanas.cli._main import EXIT_INTERRUPTED, EXIT_NO_NETWORK
 if TYPE_CHECKING:
     from metanas.study import RunFolder, SearchResult
 
+_SHOWN = 12
+"""Decisions of an architecture that is the result."""
 _SET = click.option(
     "--set",
     "sets",
@@ -165,8 +167,9 @@ def _as_text(result: SearchResult, found: bool) -> str:
         if failed:
             lines.append(f"The last said: {failed[-1].message}")
     else:
+        evaluated = sum(t.status is not None and t.duplicate_of is None for t in result.trials)
         lines.append(
-            f"Best on validation: {values_text(best, result.objectives)} (trial {best.number} of {len(result.trials)})"
+            f"Best on validation: {values_text(best, result.objectives)} (trial {best.number}, of {evaluated} evaluated)"
         )
     if choice and choice.sureness is not None:
         lines.append(
@@ -181,5 +184,9 @@ def _as_text(result: SearchResult, found: bool) -> str:
         )
     elif best is not None and _trains(result):
         lines.append(f"The final training failed; see {result.folder.log}")
+    elif best is not None:
+        decisions = ", ".join(f"{name} {value}" for name, value in list(best.decisions.items())[:_SHOWN])
+        more = f", ... ({len(best.decisions)} decisions)" if len(best.decisions) > _SHOWN else ""
+        lines.append(f"Architecture:       {decisions}{more}; metanas architecture show {result.folder.path}")
     lines.append(f"Report:             {result.folder.report}")
     return "\n".join(lines)

@@ -21,13 +21,13 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     """Say where the search in the folder RUN stands; it may be running."""
     from metanas._progress import duration, number
     from metanas.report import status_table
-    from metanas.study import RunFolder, owner_of, read_final, read_run, read_timeline
+    from metanas.study import Ending, RunFolder, owner_of, read_final, read_run, read_timeline
 
     folder = RunFolder.open(run)
     run_file, _, trials = read_run(folder, storage=storage)
-    table = status_table(list(trials.records.values()), run_file.objectives)
     final = read_final(folder)
     owner = owner_of(folder)
+    table = status_table(list(trials.records.values()), run_file.objectives, under_way=owner is not None)
     timeline = read_timeline(folder.log, running=owner is not None, now=time.time())
     running = [span for span in timeline.running if trials.records[span.trial].status is None] if owner else []
     if as_json:
@@ -60,8 +60,15 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
             f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_")
         )
         click.echo(f"Finished. On the test data: {tested}")
-    elif owner is None and run_file.trials is not None and table.evaluations < run_file.trials:
-        click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
+    elif owner is None:
+        missing = run_file.trials is not None and table.evaluations < run_file.trials
+        ended = timeline.ending not in ("", Ending.INTERRUPTED, Ending.TRIALS if missing else "")
+        if ended and run_file.evaluator != "train":
+            click.echo(f"Finished: {timeline.ending}.")
+        elif missing and not ended:
+            click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
+        elif table.best is not None and run_file.evaluator == "train":
+            click.echo(f"The best network is not trained yet; go on with: metanas resume {shlex.quote(str(run))}")
 
 
 @click.command()

@@ -10,7 +10,15 @@ from metanas.predictor._evaluate import Judgement, judge, knowing_others, left_o
 from metanas.predictor._field import MOST, Encodings, Field
 from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
 from metanas.predictor._parts import similarity_weights
-from metanas.predictor._places import SHIPPED, find_predictor, model_for, place_for, predictor_names, shipped_folder
+from metanas.predictor._places import (
+    SHIPPED,
+    find_predictor,
+    is_shipped,
+    model_for,
+    place_for,
+    predictor_names,
+    shipped_folder,
+)
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import UNTAUGHT_EXPERT, SpaceModel, encoder_of
@@ -38,6 +46,7 @@ __all__ = [
     "encoder_of",
     "find_predictor",
     "full_losses",
+    "is_shipped",
     "judge",
     "knowing_others",
     "left_out",

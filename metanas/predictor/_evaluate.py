@@ -74,7 +74,7 @@ def left_out(known: Sequence[TaskData], targets: Sequence[TaskData]) -> Iterator
 def knowing_others(predictor: Predictor, targets: Sequence[TaskData]) -> Iterator[tuple[TaskData, SpaceModel]]:
     """Each target with what a predictor knows of the other tasks of its space.
 
-    A task of the target's name is left out, though not from the scales that all tasks taught.
+    A task of the target's name, or with its very results, is left out, though not from the scales that all tasks taught.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def knowing_others(predictor: Predictor, targets: Sequence[TaskData]) -> Iterato
         model = predictor.model_for(target.space)
         if model is None:
             raise abstention(predictor, target.space, of=f"{target.name} of ")
-        yield target, model.without(target.name)
+        yield target, model.without(target)
 
 
 def judge(model: SpaceModel, target: TaskData, *, seed: int) -> Iterator[Judgement]:

@@ -45,18 +45,27 @@ def place_for(name: str, *, base: Path) -> Path:
 
 
 def find_predictor(name: str, *, base: Path) -> Path:
-    """The folder of a predictor: a path, from ``base``; a name of the user's own; or one that comes with metanas.
+    """The folder of a predictor: a path with a ``/``, from ``base``; a name of the user's own; or one that comes with metanas.
 
     Raises MetanasError if there is none.
     """
-    tried = [base / Path(name).expanduser(), own_folder() / name, shipped_folder() / name]
-    found = next((path for path in tried if (path / CARD).is_file()), None)
-    if found is None:
-        raise MetanasError(
-            f"no predictor has the name {name!r}", remedy=did_you_mean(name, predictor_names()) or "see 'metanas predictor list'",
-            found=f"none at {tried[0]}",
-        )  # fmt: skip
-    return found
+    place = place_for(name, base=base)
+    if (place / CARD).is_file():
+        return place
+    if place.parent != own_folder():
+        raise MetanasError("there must be such a predictor", found=f"none at {place}")
+    if is_shipped(name):
+        return shipped_folder() / name
+    inside = (base / name / CARD).is_file()
+    raise MetanasError(
+        f"no predictor has the name {name!r}", found=f"none at {place}",
+        remedy=f"write ./{name} for the folder" if inside else did_you_mean(name, predictor_names()) or "see 'metanas predictor list'",
+    )  # fmt: skip
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a predictor of this name comes with metanas."""
+    return (shipped_folder() / name / CARD).is_file()
 
 
 def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel | None:

@@ -195,9 +195,9 @@ class SpaceModel:
             return self
         return replace(self, repeatable=_SINGLE, unexplained=_CLOSE) if single else replace(self, repeatable=_MEAN)
 
-    def without(self, name: str) -> SpaceModel:
-        """The model that does not know the task ``name``; what it taught of scales is kept."""
-        kept = [i for i, source in enumerate(self.sources) if source.name != name]
+    def without(self, task: TaskData) -> SpaceModel:
+        """The model that does not know a task, whatever it is called; what it taught of scales is kept."""
+        kept = [i for i, source in enumerate(self.sources) if source.name != task.name and not source.is_of(task)]
         return replace(
             self, sources=tuple(self.sources[i] for i in kept), centres=self.centres[:, kept],
             correlation=self.correlation[np.ix_(kept, kept)],

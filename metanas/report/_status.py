@@ -18,7 +18,7 @@ class StatusTable:
     trials: int
     """All trials, those that run included."""
     counts: Mapping[str, int]
-    """State (``running``, or how the trial ended) to trials in it; states that occur only."""
+    """State (see :func:`state`) to trials in it; states that occur only."""
     evaluations: int
     """Trials that a worker has finished."""
     duplicates: int
@@ -47,8 +47,10 @@ class StatusTable:
         return asdict(self) | {key: dict(getattr(self, key)) for key in ("counts", "values", "metrics")}
 
 
-def status_table(trials: Sequence[TrialRecord], objectives: Sequence[Objective]) -> StatusTable:
-    """Count the trials and find the best of them; ``objectives`` as in :class:`RunSummary`."""
+def status_table(
+    trials: Sequence[TrialRecord], objectives: Sequence[Objective], *, under_way: bool = True
+) -> StatusTable:
+    """Count the trials and find the best of them; ``objectives`` and ``under_way`` as in :class:`RunSummary`."""
     best = best_trial(trials, [direction for _, direction in objectives])
     evaluated = [t for t in trials if t.status is not None and t.duplicate_of is None]
     seconds = sum(t.seconds for t in trials)
@@ -56,7 +58,7 @@ def status_table(trials: Sequence[TrialRecord], objectives: Sequence[Objective])
     ended = [t.ended for t in trials if t.ended is not None]
     return StatusTable(
         trials=len(trials),
-        counts=dict(Counter(state(t) for t in trials)),
+        counts=dict(Counter(state(t, under_way=under_way) for t in trials)),
         evaluations=len(evaluated),
         duplicates=sum(t.duplicate_of is not None for t in trials),
         best=best.number if best else None,
@@ -75,6 +77,6 @@ def _saved(evaluated: Sequence[TrialRecord]) -> int | None:
     return None if full is None else sum(max(0, full - t.epochs) for t in evaluated if t.status is Status.PRUNED)
 
 
-def state(trial: TrialRecord) -> str:
-    """``running``, or how the trial ended."""
-    return trial.status.value if trial.status else "running"
+def state(trial: TrialRecord, *, under_way: bool = True) -> str:
+    """How the trial ended; ``running``, or ``cut_off`` where no search is under way: it goes on in the next session."""
+    return trial.status.value if trial.status else "running" if under_way else "cut_off"

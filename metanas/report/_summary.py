@@ -63,6 +63,8 @@ class RunSummary:
     """Whether results come from a table, and no network is trained."""
     seed: int
     """Seed of the search."""
+    under_way: bool = False
+    """Whether the search is running."""
     trials: int | None = None
     """Trials budgeted; None when something else ended the search."""
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,8 @@ _PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "networkx")
 class RunFolder:
     """Paths in a run folder."""
 
-    PREDICTOR: ClassVar[str] = "predictor"
+    PREDICTOR: ClassVar[str] = "./predictor"
+    """What a run file in the folder calls the predictor that lies there."""
 
     path: Path
     """The folder."""

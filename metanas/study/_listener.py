@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metanas.study._limits import Ending
 from metanas.trial import EpochReport, Result, TrialRecord
 
 
@@ -37,6 +38,9 @@ class Listener:
 
     def draining(self, running: int) -> None:
         """The search was asked to stop, and waits for what runs."""
+
+    def ended(self, ending: Ending) -> None:
+        """Nothing more is evaluated; the best network may be trained for good now."""
 
     def proxies_started(self, networks: int) -> None:
         """So many random networks are being scored without training, before the first trial."""

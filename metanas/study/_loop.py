@@ -68,6 +68,7 @@ class Search:
         trials.watch(self.tally.update)
         trials.watch(self.stopping.update)
         self.limits = self._limits()
+        engine.until = self.limits.deadline
         self._stop = False
         self._ranking_left = False
         self._waiting: deque[int] = deque()
@@ -105,8 +106,8 @@ class Search:
 
         """
         self.listener.began(
-            folder=self.folder.path, trials=self.limits.trials, time=self.run_file.time, workers=self.engine.capacity,
-            known=self.tally.evaluated,
+            folder=self.folder.path, trials=self.limits.trials, time=None if self.engine.virtual else self.run_file.time,
+            workers=self.engine.capacity, known=self.tally.evaluated,
         )  # fmt: skip
         if any(constraint.measures for constraint in self.gate.space.constraints):
             steering = self.gate.steering
@@ -122,8 +123,9 @@ class Search:
             if ending is None:
                 ending = self._limit() or self._fill()
             elif ending is Ending.EXHAUSTED:
-                # Nothing new is left, but a worker may have died with a trial.
+                # Nothing new is left, but a worker may have died with a trial, and a limit may come before the last ends.
                 self._submit_waiting()
+                ending = (self._limit() if self.jobs else None) or ending
             if self._stop and ending is not Ending.INTERRUPTED:
                 ending = Ending.INTERRUPTED
             if ending is Ending.INTERRUPTED and not drained:
@@ -138,6 +140,7 @@ class Search:
             for number, spooled in self.recovery.found():
                 self._adopt(number, spooled)
         self.log.write("session_ended", reason=ending, evaluations=self.tally.evaluated)
+        self.listener.ended(ending)
         self.recovery.clear()
         return ending
 
@@ -199,7 +202,7 @@ class Search:
             self._watch_ranking()
             record = self.proposer.next()
             if record is None:
-                if not self.jobs and (error := self.gate.explain_nothing_left()):
+                if not self.jobs and not self.tally.evaluated and (error := self.gate.explain_nothing_left()):
                     raise error
                 return Ending.EXHAUSTED
             if record.duplicate_of is not None:

@@ -213,7 +213,7 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
         )  # fmt: skip
     gate = Gate(space, (1,), 1, samples=1, table=table)
     # What it learned from this very table would be no prediction.
-    model = None if model is None else model.without(table.name)
+    model = None if model is None else model.without(table.task(None, generator(0, "table")))
     model = _of_quality(model, run, objectives)
     return Plan(
         run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate, model=model

@@ -16,6 +16,7 @@ from metanas.data import Preparation
 from metanas.errors import StudyError
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder
+from metanas.study._run_reader import read_run_file
 from metanas.study._session import read_run
 from metanas.trial import TrialRecord, best_trial, comparable, pareto_front
 
@@ -148,6 +149,11 @@ class SearchResult:
 
     def _artefact(self, name: str) -> Path:
         path = self.folder.best / name
+        if not path.is_file() and read_run_file(self.folder.run_file).looked_up:
+            raise StudyError(
+                "a search over a table trains no network", found=f"no {path.name}", where=str(self.folder.path),
+                remedy=f"see its architecture with: metanas architecture show {self.folder.path}",
+            )  # fmt: skip
         if not path.is_file():
             raise StudyError(
                 "the search must have finished", found=f"no {path.name}", where=str(self.folder.path),

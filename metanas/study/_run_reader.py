@@ -15,6 +15,7 @@ from metanas.space import (
     Problems,
     ScalarNode,
     ValueSyntax,
+    did_you_mean,
     kind_of,
     parse_yaml,
     plain,
@@ -34,6 +35,7 @@ from metanas.study._worker_keys import worker_keys
 _TOP = (
     "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
 )  # fmt: skip
+_EVALUATORS = ("table", "python")
 _SEARCH = ("strategy", "predictor", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
 
 
@@ -75,7 +77,8 @@ class _Reader(Keys):
             return None
         self.keys(root, "$", _TOP)
         own = root.entries.get("evaluator")
-        looks_up = isinstance(own, MapNode) and "table" in own.entries
+        # Also where its key is misspelt: that is told below, and of data there are none.
+        looks_up = isinstance(own, MapNode) and "python" not in own.entries
         for key in ("space", "data"):
             if key not in root.entries and not (looks_up and key == "data"):
                 self.problems.add(root.mark, "$", f"the key {key!r} is required", remedy=f"add '{key}: ...'")
@@ -270,8 +273,9 @@ class _Reader(Keys):
         assert node is not None
         if isinstance(node, MapNode) and set(node.entries) == {"table"}:
             return {"table": table_keys(self, node.entries["table"], "$.evaluator.table")}
+        key = next((key for key in node.entries if key not in _EVALUATORS), "") if isinstance(node, MapNode) else ""
         self.problems.add(
             node.mark, "$.evaluator", "an evaluator is train, {table: ...}, or {python: package.module:Factory}",
-            found=kind_of(node),
+            found=f"the key {key!r}" if key else kind_of(node), remedy=did_you_mean(key, _EVALUATORS) if key else "",
         )  # fmt: skip
         return "train"

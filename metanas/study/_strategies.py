@@ -87,6 +87,10 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
         return MetanasError(
             f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names(bench=bench))
         )
+    if name == "supernet" and bench:
+        return MetanasError(
+            "a supernet is trained on data, and a bench looks results up", found=name, remedy="use another strategy"
+        )
     if name not in STRATEGIES:
         return None
     known = {each.name: each.default for each in settings_of(name)}

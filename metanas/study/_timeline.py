@@ -35,7 +35,10 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
             capacity += int(events[0].get("workers", 1)) * (offset + last - events[0]["time"] - jobs[0].began)
         spans += jobs
         offset += last - events[0]["time"]
-    return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity)
+    ending = next(
+        (str(e.get("reason", "")) for e in (sessions[-1] if sessions else []) if e["event"] == "session_ended"), ""
+    )
+    return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity, ending=ending)
 
 
 def _spans(

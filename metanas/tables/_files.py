@@ -81,7 +81,7 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
     rows, place, repeat = _grouped(lines, None if spec.repeat is None else frame[spec.repeat].to_list(), spec, where)
     other = {*(d.name for d in found.decisions), spec.cost, spec.repeat}
     metrics = {
-        name: _spread(_numbers(frame, name, where), place, repeat)
+        name: _spread(_numbers(frame, name, where, needed=name in (spec.metric, spec.test)), place, repeat)
         for name in frame.columns
         if name not in other and (frame[name].dtype.is_numeric() or name in (spec.metric, spec.test))
     }
@@ -255,15 +255,28 @@ def _spread(values: Floats, place: npt.NDArray[np.int64], repeat: npt.NDArray[np
     return table
 
 
-def _numbers(frame: pl.DataFrame, name: str, where: str) -> Floats:
+def _numbers(frame: pl.DataFrame, name: str, where: str, *, needed: bool = True) -> Floats:
+    """A column ``(lines,)``, NaN where it is empty; infinite values are refused where it is ``needed``, and otherwise empty."""
     series = frame[name]
     if not (series.dtype.is_numeric() or series.null_count() == len(series)):
         values = [v for v in series.to_list() if v is not None]
         text = next((v for v in values if not _is_number(v)), values[0])
-        raise DataError("a metric or cost is a column of numbers", found=repr(text), where=f"{where}: column {name!r}")
+        raise DataError(
+            "a metric or cost is a column of numbers", found=f"{text!r} in row {series.to_list().index(text) + 1}",
+            where=f"{where}: column {name!r}", remedy="leave cells without a number empty",
+        )  # fmt: skip
     import polars as pl
 
-    return np.array(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    numbers = np.array(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    endless = np.isinf(numbers)
+    if endless.any() and needed:
+        line = int(endless.argmax())
+        raise DataError(
+            "a metric or cost is finite, or empty", found=f"{numbers[line]:g} in row {line + 1}",
+            where=f"{where}: column {name!r}", remedy="leave the cells of failures empty",
+        )  # fmt: skip
+    numbers[endless] = np.nan
+    return numbers
 
 
 def _is_number(value: object) -> bool:

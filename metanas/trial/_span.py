@@ -36,6 +36,8 @@ class Timeline:
     """Time of search, pauses between sessions left out."""
     capacity: float = 0.0
     """Time that the workers had together, from the first job of each session to its last event."""
+    ending: str = ""
+    """Why the last session ended; empty where it was killed, or goes on."""
 
     @property
     def busy(self) -> float:

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from metanas.errors import MetanasError
 from metanas.trial import EpochReport, Job, Result, Status
@@ -52,6 +52,11 @@ class Engine(ABC):
     sent. Whoever reads the spool finds there what a worker could not send any more: that is the study's business, and
     an engine says ``LOST`` all the same. Workers end by themselves soon after the process of their engine is gone.
     """
+
+    virtual: ClassVar[bool] = False
+    """Whether its clock is no real one."""
+    until: float | None = None
+    """When the search ends, by the engine's clock: a virtual one does not jump past it."""
 
     @property
     @abstractmethod

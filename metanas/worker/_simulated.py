@@ -14,7 +14,7 @@ from typing import Any
 
 from metanas.errors import MetanasError
 from metanas.evaluator import build_evaluator
-from metanas.trial import Job, Status
+from metanas.trial import Job, Result, Status
 from metanas.worker._engine import Ended, Engine, Event, Reported, Started, cancelled_unbegun, check_submit
 from metanas.worker._inline import Evaluation
 from metanas.worker._run import describe
@@ -33,6 +33,8 @@ class _Running:
 
 class SimulatedEngine(Engine):
     """Asynchronous workers whose clock is virtual; :meth:`events` returns at once, whatever its timeout."""
+
+    virtual = True
 
     def __init__(self, setup: Mapping[str, Any], *, workers: int = 1, since: float = 0.0) -> None:
         try:
@@ -72,6 +74,9 @@ class SimulatedEngine(Engine):
                 events += self._move(running)
         if events or not self._coming:
             return events
+        if self.until is not None and self._clock < self.until < self._coming[0][0]:
+            self._clock = self.until
+            return []
         moment, _, job_id, event = heapq.heappop(self._coming)
         self._clock = max(self._clock, moment)
         if isinstance(event, Ended):
@@ -81,8 +86,17 @@ class SimulatedEngine(Engine):
         return [event]
 
     def cancel(self, job_id: str, *, status: Status = Status.CANCELLED) -> None:
-        if job_id in self._running:
-            self._running[job_id].stop = status
+        running = self._running.get(job_id)
+        if running is None or running.stop is Status.CANCELLED:
+            return
+        running.stop = status
+        if status is Status.CANCELLED and running.evaluation is not None and not running.waits:
+            # Now, and not when it would have reported next.
+            running.evaluation.abandon()
+            self._coming = [coming for coming in self._coming if coming[2] != job_id]
+            heapq.heapify(self._coming)
+            seconds = self._clock - running.began
+            self._come(self._clock, Ended(Result(job_id=job_id, status=status, seconds=seconds)))
 
     def close(self, kill: bool = False) -> None:
         for running in self._running.values():
@@ -105,10 +119,13 @@ class SimulatedEngine(Engine):
         running.waits = False
         assert isinstance(event, Reported | Ended)
         seconds = event.report.seconds if isinstance(event, Reported) else event.result.seconds
-        self._order += 1
-        moment = max(self._clock, running.began + seconds)
-        heapq.heappush(self._coming, (moment, self._order, running.job.id, event))
+        self._come(max(self._clock, running.began + seconds), event)
         return begun
+
+    def _come(self, moment: float, event: Reported | Ended) -> None:
+        self._order += 1
+        job_id = event.report.job_id if isinstance(event, Reported) else event.result.job_id
+        heapq.heappush(self._coming, (moment, self._order, job_id, event))
 
     def _leave(self, job_id: str) -> None:
         self._idle.append(self._running.pop(job_id).worker)

@@ -75,6 +75,8 @@ values: repeat
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [random]\nsources: {known: 1}", "known is all"),
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [random]\nvalues: median", "mean or repeat"),
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [random]\nseedz: 3", "did you mean 'seeds'"),
+        ("tasks: [{benchmark: nasbench201}]\nstrategies: [supernet]", "a supernet is trained on data"),
+        ("space: mlp\ndata: wine", "found a run file; start it with 'metanas search'"),
         ("- a", "a bench file is a mapping"),
     ],
 )  # fmt: skip

@@ -77,7 +77,7 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     assert "The predictor knows x, y, which rank each other's networks with a Kendall's tau of 0." in said
     (run,) = (kitchen / "runs").iterdir()
     assert "strategy: meta" in (run / "run.yaml").read_text()
-    assert "predictor: predictor" in (run / "run.yaml").read_text()
+    assert "predictor: ./predictor" in (run / "run.yaml").read_text()
     assert "<dt>Predictor</dt><dd>cook, which knows x, y</dd>" in (run / "report.html").read_text()
 
     code, out, err = command("predictor", "update", "cook", "--from", run)
@@ -331,3 +331,48 @@ def test_facts_of_tables_reach_the_card_and_the_search(kitchen: Path, command: C
     (run,) = (kitchen / "runs").iterdir()
     data = json.loads((run / "info.json").read_text())["data"]
     assert (data["name"], data["facts"]) == ("kitchen on Sundays", {"samples": 500})
+
+
+def test_a_name_is_a_name_and_a_path_a_path(kitchen: Path, command: Command) -> None:
+    bench_file(kitchen, "one.yaml", ["x.csv"])
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--known", "30")
+    command("predictor", "fit", "--from", "one.yaml", "-o", "./cook", "--known", "30")
+    for name, tasks in (("cook", 2), ("./cook", 1), (str(kitchen / "cook"), 1)):
+        card = json.loads(command("predictor", "show", name, "--json")[1])
+        assert len(card["card"][0]["tasks"]) == tasks
+    (kitchen / "cook").rename(kitchen / "other")
+    code, _, err = command("predictor", "show", "other")
+    assert code == 2
+    assert "write ./other for the folder" in err
+
+
+def test_what_comes_with_metanas_is_not_hidden_by_chance(kitchen: Path, command: Command) -> None:
+    code, _, err = command("predictor", "fit", "--from", "tables.yaml", "-o", "benchmarks")
+    assert code == 2
+    assert "comes with metanas" in err
+    assert not (kitchen / "data").exists()
+    assert command("predictor", "fit", "--from", "tables.yaml", "-o", "benchmarks", "--force")[0] == 0
+
+
+def test_a_table_is_known_under_any_name(kitchen: Path, command: Command) -> None:
+    tables = [{"file": "x.csv", "space": "kitchen.yaml", "maximize": "acc", "name": "flat"},
+              {"file": "y.csv", "space": "kitchen.yaml", "maximize": "acc"}]  # fmt: skip
+    (kitchen / "named.yaml").write_text(json.dumps({"tasks": tables}))
+    assert command("predictor", "fit", "--from", "named.yaml", "-o", "cook", "--known", "30")[0] == 0
+    model = plan(read_run_file(run_file(kitchen, "x", predictor="cook"))).model
+    assert model is not None
+    assert [source.name for source in model.sources] == ["y"]
+    bench_file(kitchen, "one.yaml", ["x.csv"])
+    options = ("--seeds", "1", "--searches", "0", "--json")
+    one = json.loads(command("predictor", "evaluate", "--from", "one.yaml", "--predictor", "cook", *options)[1])
+    named = json.loads(command("predictor", "evaluate", "--from", "named.yaml", "--predictor", "cook", *options)[1])
+    assert one[0]["tau"] == pytest.approx(named[0]["tau"], abs=0.1)
+
+
+def test_what_is_no_origin_is_named(kitchen: Path, command: Command) -> None:
+    code, _, err = command("predictor", "fit", "--from", "runs/nope", "-o", "cook")
+    assert code == 2
+    assert "found nothing at 'runs/nope'; give the folder that a search made" in err
+    code, _, err = command("predictor", "fit", "--from", run_file(kitchen, "x"), "-o", "cook")
+    assert code == 2
+    assert "found a run file; give the folder of its run" in err

@@ -30,7 +30,7 @@ def test_it_ranks_a_data_set_that_it_was_told_to_forget() -> None:
     model = model_for(load_space("mlp_classification"), None, base=Path())
     assert model is not None
     (left_out,) = [source for source in model.sources if source.name.endswith("/phoneme")]
-    rest = model.without(left_out.name)
+    rest = model.without(left_out)
     assert len(rest.sources) == 7
     rows = left_out.rows[:300]
     opinion = Field(rest, {}, rows, *Encodings(rest)(rows)).opinion([], np.zeros(0))

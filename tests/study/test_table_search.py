@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metanas.errors import MetanasError
-from metanas.study import RunFolder, SearchResult, create_run, plan, read_run_file, run_session
+from metanas.study import Ending, RunFolder, SearchResult, create_run, plan, read_run_file, read_timeline, run_session
 from metanas.trial import Status
 
 SPACE = "space: toy\nlanguage: 1\ninput: table\ntabular: {a: {choice: [p, q, r, s]}, b: {choice: [1, 2, 3, 4]}}\n"
@@ -70,6 +70,38 @@ def test_a_limit_of_time_is_virtual_and_a_resume_goes_on_after_it(tmp_path: Path
     assert len(later) == 15
 
 
+@pytest.mark.parametrize("hours", [4, 13])
+def test_a_limit_of_time_cuts_trials_where_it_is(tmp_path: Path, hours: int) -> None:
+    # After 13 hours all are proposed, and the last ones under way.
+    path = _write(tmp_path, search={"strategy": "random", "time": f"{hours}h"})
+    folder = create_run(plan(read_run_file(path)), tmp_path / "runs")
+    run_session(folder)
+    trials = SearchResult.load(folder.path).trials
+    assert any(t.status is None for t in trials), "one was under way"
+    timeline = read_timeline(folder.log)
+    assert timeline.seconds == pytest.approx(3600 * hours, abs=1)
+    assert timeline.ending == Ending.TIME
+
+
+def test_a_search_that_has_evaluated_all_there_is_can_be_gone_on_with(tmp_path: Path, command: Any) -> None:
+    table = {"file": "few.csv", "metric": "acc", "cost": ""}
+    path = _write(tmp_path, table=table, workers={"engine": "inline"}, search={"strategy": "random"})
+    (tmp_path / "few.csv").write_text("a,b,acc\np,1,80\nq,2,81\nr,3,85\n")
+    code, out, said = command("search", path, "--runs", tmp_path / "runs")
+    assert code == 0
+    assert "of 3 evaluated" in out
+    assert "a r, b 3; metanas architecture show" in out
+    assert "has ended: every architecture that can be proposed was evaluated" in said
+    (run,) = (tmp_path / "runs").iterdir()
+    code, out, _ = command("resume", run)
+    assert code == 0
+    assert "Finished: every architecture" in command("status", run)[1]
+    code, _, err = command("export", run, tmp_path / "out")
+    assert code == 2
+    assert "a search over a table trains no network" in err
+    assert "Looked up in a table" in (run / "report.html").read_text()
+
+
 def test_several_objectives(tmp_path: Path) -> None:
     result = _search(_write(tmp_path, objective={"maximize": "acc", "minimize": "size"}))
     assert {tuple(t.values or ()) for t in result.pareto} == {(80.0, 0.0), (81.0, 1.0), (82.0, 2.0), (83.0, 3.0)}
@@ -88,6 +120,7 @@ def test_several_objectives(tmp_path: Path) -> None:
         ({"table": {"costs": "seconds"}}, "did you mean 'cost'"),
         ({"evaluator": {"table": {"benchmark": "nasbench201"}}}, "add 'dataset: ...'"),
         ({"evaluator": {"table": "results.csv"}}, "a table is {file: results.csv"),
+        ({"evaluator": {"tabel": {"file": "results.csv"}}}, "found the key 'tabel'; did you mean 'table'"),
     ],
 )
 def test_mistakes(tmp_path: Path, keys: dict[str, Any], says: str) -> None:

@@ -133,3 +133,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         _table(tmp_path / "two.db")
     with pytest.raises(MetanasError, match="did you mean 'second'"):
         _table(tmp_path / "two.db", table="secnd")
+
+
+def test_what_is_no_number_is_named_with_its_row(tmp_path: Path) -> None:
+    for cell, says in (("n/a?", "'n/a?' in row 2"), ("inf", "inf in row 2"), ("-inf", "-inf in row 2")):
+        with pytest.raises(MetanasError, match="column 'val_acc'") as error:
+            _table(_write(tmp_path, CSV.replace("0.6,20", f"{cell},20")))
+        assert says in str(error.value)
+        assert "empty" in error.value.remedy
+
+
+def test_what_is_infinite_in_a_column_that_nobody_searches_on_is_left_out(tmp_path: Path) -> None:
+    lines = [f"{line},{more}" for line, more in zip(CSV.splitlines(), ("loss", "1.5", "inf", "2.5"), strict=True)]
+    table = _table(_write(tmp_path, "\n".join(lines)))
+    assert np.isnan(table.metrics["loss"]).sum() == 1
