@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,21 @@ def read_text(path: Path) -> str:
         raise MetanasError("the file must be UTF-8 text", found=str(error), where=str(path)) from error
     except OSError as error:
         raise MetanasError(
-            "the file cannot be read", found=error.strerror or str(error), remedy="check the path", where=str(path)
+            "the file cannot be read",
+            found=error.strerror or str(error),
+            remedy=_near(path) or "check the path",
+            where=str(path),
         ) from error
+
+
+def _near(path: Path) -> str:
+    """The file beside it whose name is nearest, where one is near."""
+    try:
+        there = [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml", ".json")]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, there, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def parse_yaml(text: str, file: str) -> Node:

@@ -120,7 +120,9 @@ def _read(spec: TableFile) -> pl.DataFrame:
 
 
 def _nearest(path: Path) -> str:
-    near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    tables = (".csv", ".tsv", ".parquet", *_SQLITE)
+    there = [p.name for p in path.parent.iterdir() if p.suffix in tables] if path.parent.is_dir() else []
+    near = did_you_mean(path.name, there) if there else ""
     return f"none; {near}" if near else "none"
 
 

@@ -148,3 +148,9 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "bom.yaml"
     path.write_bytes(b"\xef\xbb\xbfspace: a\ninput: table\nnetwork: [head]\n")
     assert load_space(path).name == "a"
+
+
+def test_a_misspelt_file_is_told_which_one_beside_it_is_near(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("space: s\n")
+    with pytest.raises(MetanasError, match="did you mean 'space.yaml'"):
+        read_text(tmp_path / "spce.yaml")
