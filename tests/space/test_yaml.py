@@ -153,4 +153,4 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 def test_a_misspelt_file_is_told_which_one_beside_it_is_near(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("space: s\n")
     with pytest.raises(MetanasError, match="did you mean 'space.yaml'"):
-        read_text(tmp_path / "spce.yaml")
+        load_space(tmp_path / "spce.yaml")
