@@ -103,7 +103,7 @@ class _Progress(Listener):
             if running else "Stopping."
         )  # fmt: skip
 
-    def ended(self, ending: Ending) -> None:
+    def search_ended(self, ending: Ending) -> None:
         if ending not in (Ending.TRIALS, Ending.INTERRUPTED):
             self.say(f"The search has ended: {ending}.")
 

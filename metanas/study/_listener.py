@@ -39,7 +39,7 @@ class Listener:
     def draining(self, running: int) -> None:
         """The search was asked to stop, and waits for what runs."""
 
-    def ended(self, ending: Ending) -> None:
+    def search_ended(self, ending: Ending) -> None:
         """Nothing more is evaluated; the best network may be trained for good now."""
 
     def proxies_started(self, networks: int) -> None:

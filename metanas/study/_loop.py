@@ -140,7 +140,7 @@ class Search:
             for number, spooled in self.recovery.found():
                 self._adopt(number, spooled)
         self.log.write("session_ended", reason=ending, evaluations=self.tally.evaluated)
-        self.listener.ended(ending)
+        self.listener.search_ended(ending)
         self.recovery.clear()
         return ending
 
