@@ -34,7 +34,8 @@ def keep_predictor(planned: Plan, folder: RunFolder) -> None:
 
 def predictor_line(folder: RunFolder) -> str:
     """Name and tasks of the predictor in a run folder; empty where there is none that can be read."""
-    with suppress(MetanasError):
+    # A report is written whatever someone did to the files.
+    with suppress(MetanasError, KeyError, TypeError):
         card = read_card(folder.predictor)
         tasks = [str(task["name"]) for entry in card["card"] for task in entry["tasks"]]
         return f"{card['name']}, which knows {', '.join(tasks)}"
