@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from metanas.errors import MetanasError
 from metanas.predictor import SHIPPED, Encodings, Field, model_for, predictor_names, read_card, shipped_folder
 from metanas.space import load_space
+from metanas.tables import TaskData
 from metanas.study import parse_run_text, plan
 
 SPACES = {"nasbench201": 3, "nasbench_graph": 9, "mlp_classification": 8, "mlp_regression": 4}
@@ -30,8 +31,12 @@ def test_it_ranks_a_data_set_that_it_was_told_to_forget() -> None:
     model = model_for(load_space("mlp_classification"), None, base=Path())
     assert model is not None
     (left_out,) = [source for source in model.sources if source.name.endswith("/phoneme")]
-    rest = model.without(left_out)
-    assert len(rest.sources) == 7
+    losses = left_out.losses[:, None]
+    rest, again = (
+        model.without(TaskData(name=name, space=model.space, rows=left_out.rows, losses=losses))
+        for name in (left_out.name, "the same under another name")
+    )
+    assert [len(each.sources) for each in (rest, again)] == [7, 7]
     rows = left_out.rows[:300]
     opinion = Field(rest, {}, rows, *Encodings(rest)(rows)).opinion([], np.zeros(0))
     assert kendalltau(opinion.mean, -left_out.losses[:300])[0] > 0.7
