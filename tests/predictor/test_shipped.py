@@ -12,8 +12,8 @@ from scipy.stats import kendalltau
 from metanas.errors import MetanasError
 from metanas.predictor import SHIPPED, Encodings, Field, model_for, predictor_names, read_card, shipped_folder
 from metanas.space import load_space
-from metanas.tables import TaskData
 from metanas.study import parse_run_text, plan
+from metanas.tables import TaskData
 
 SPACES = {"nasbench201": 3, "nasbench_graph": 9, "mlp_classification": 8, "mlp_regression": 4}
 
