@@ -50,7 +50,7 @@ def _context(summary: RunSummary, trials: Sequence[TrialRecord]) -> dict[str, An
     importance = decision_importance(trials, summary.decisions, derive_seed(summary.seed, "report", "forest"))
     return {
         "run": summary,
-        "status": status_table(trials, summary.objectives),
+        "status": status_table(trials, summary.objectives, under_way=summary.under_way),
         "best": best,
         "finished": len(comparable(trials)),
         "figures": _sections.figures(summary, trials, best),

@@ -86,6 +86,12 @@ def test_a_repeat_names_the_trial_whose_network_it_trains_again(summary: Summary
     assert "epochs" not in looked_up.words, "a table has none"
 
 
+@pytest.mark.parametrize(("under_way", "says"), [(True, "1 running"), (False, "1 cut off")])
+def test_a_trial_without_an_end_runs_or_was_cut_off(summary: Summary, under_way: bool, says: str) -> None:
+    rows = [TrialRecord(number=0, decisions={}, canonical_id="a", status=None)]
+    assert says in Page(render_report(summary(under_way=under_way), rows)).words
+
+
 def test_nothing_comes_from_outside_and_only_our_script_runs(trials: Trials, summary: Summary) -> None:
     text = render_report(summary(drawings={"best": SVG}), trials(30))
     page = Page(text)

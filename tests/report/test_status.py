@@ -30,6 +30,7 @@ def test_counts_times_and_best() -> None:
     )
     assert table.trials == 5
     assert table.counts == {"complete": 3, "diverged": 1, "running": 1}
+    assert status_table([record(4, None, started=19.0)], OBJECTIVES, under_way=False).counts == {"cut_off": 1}
     assert (table.evaluations, table.duplicates) == (3, 1)
     assert (table.best, table.values, table.metrics) == (1, {"accuracy": 0.9}, {"params": 9.0})
     assert table.seconds == 9.0
