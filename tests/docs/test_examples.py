@@ -48,8 +48,9 @@ def test_yaml_examples_load(text: str, tmp_path: Path) -> None:
         assert parse_space_text(text).size
     elif "network" in root.entries or "extends" in root.entries:
         build_all(text)
-    elif "strategies" in root.entries:
-        assert parse_bench_text(text, "bench.yaml", base=tmp_path).tasks
+    elif "tasks" in root.entries:
+        tables_only = "strategies" not in root.entries
+        assert parse_bench_text(text, "bench.yaml", base=tmp_path, tables_only=tables_only).tasks
     else:
         check_run(text, tmp_path)
 
