@@ -23,6 +23,16 @@ def promise(opinion: Opinion) -> Array:
     return np.asarray(opinion.mean + _CURIOSITY * opinion.std)
 
 
+def shared_promise(opinion: Opinion) -> Array:
+    """The mean of the experts' own bounds ``(N,)``, for proposals while others are under way.
+
+    What is under way leaves little doubt about what is good, and where experts disagree most is then what those that know it
+    call bad.
+    """
+    bounds = [member.weight * (member.mean + _CURIOSITY * member.std) for member in opinion.members]
+    return np.asarray(np.sum(bounds, axis=0))
+
+
 def expected_gain(opinion: Opinion, seen: Array) -> Array:
     """How much better the best posterior mean is expected to be after one evaluation of each candidate, ``(N,)``.
 

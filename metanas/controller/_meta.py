@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.controller._acquisition import expected_gain, promise
+from metanas.controller._acquisition import expected_gain, promise, shared_promise
 from metanas.controller._meta_memory import Memory
 from metanas.controller._scalarise import scalar_losses
 from metanas.controller._strategy import (
@@ -52,7 +52,7 @@ class Meta(Strategy):
     explains the results at all. Without such sources the first proposals are random. Where trainings are noisy, it is one of the
     leaders again when that is expected to gain more, or nearly as much where sources agree which networks may be best.
     Workers in parallel get different networks, because those under way count as evaluated with the result that is
-    expected of them. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
+    expected of them; the bound is then the mean of the experts' own. With several objectives each proposal draws weights, and the scores are of the weighted worst (see
     :func:`scalar_losses`).
     """
 
@@ -104,7 +104,7 @@ class Meta(Strategy):
         gain = expected_gain(opinion, evaluated) if seen.places else np.zeros(len(field.rows))
         untaught = next((member for member in opinion.members if member.name == UNTAUGHT_EXPERT), None)
         if not seen.places or (model.tells and begun < _BOUNDS):
-            worth = promise(opinion)
+            worth = shared_promise(opinion) if seen.waiting else promise(opinion)
         elif begun % _untaught_every(model) == 1 and untaught is not None:
             # So that sources which mislead cost at most every second evaluation, should the evidence be slow to tell.
             worth = expected_gain(opinion.of(untaught), evaluated)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from metanas.controller._acquisition import expected_gain
+import numpy as np
+import pytest
+
+from metanas.controller._acquisition import expected_gain, promise, shared_promise
 from metanas.predictor import Member, Opinion
 
 
@@ -33,3 +36,14 @@ def test_what_is_known_exactly_gains_nothing_and_experts_are_weighed() -> None:
     gain = expected_gain(opinion(one, other), seen)
     assert gain[:2].tolist() == [0, 0]
     assert abs(gain[2] - 0.25 * 2.0085) < 1e-3
+
+
+def test_what_an_expert_calls_bad_is_no_promise_while_others_are_under_way() -> None:
+    # Of the first both expect a little; the second is bad to one of them, and may be anything to the other.
+    one = Member("a", 0.4, np.array([0.2, -2.9]), np.array([0.3, 1.5]), 0.1)
+    other = Member("b", 0.6, np.array([0.2, 0.0]), np.array([0.3, 1.4]), 0.1)
+    spread = np.sqrt(0.4 * one.std**2 + 0.6 * other.std**2 + 0.4 * 0.6 * (one.mean - other.mean) ** 2)
+    both = replace(opinion(one, other), std=spread)
+    assert promise(both).argmax() == 1
+    assert shared_promise(both).argmax() == 0
+    assert shared_promise(both) == pytest.approx([0.5, 0.4 * -1.4 + 0.6 * 1.4])
