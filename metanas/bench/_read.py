@@ -20,6 +20,7 @@ from metanas.space import (
     read_text,
 )
 from metanas.study import Keys, named_settings, override, strategy_problem, table_keys, takes_sources
+from metanas.tables import OPTIONAL
 
 _TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "first_seed", "values")
 _MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31}
@@ -133,9 +134,7 @@ class _Reader(Keys):
                 node.mark, path, "a bench must know which way its metric is better",
                 remedy=f"write {{maximize: {found['metric']}}} or {{minimize: {found['metric']}}}",
             )  # fmt: skip
-        options: dict[str, Any] = {
-            key: found[key] for key in ("cost", "repeat", "test", "table", "name", "facts") if key in found
-        }
+        options: dict[str, Any] = {key: found[key] for key in OPTIONAL if key in found}
         options |= {"metric": found.get(direction, ""), "direction": direction}
         return TaskSpec(file=str(self._base / Path(found["file"]).expanduser()), space=space, options=options)
 

@@ -155,6 +155,7 @@ def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
 
 def _as_text(result: SearchResult, found: bool) -> str:
     from metanas._progress import number, values_text
+    from metanas.report import status_table
     from metanas.study import read_choice
     from metanas.trial import best_trial
 
@@ -167,7 +168,7 @@ def _as_text(result: SearchResult, found: bool) -> str:
         if failed:
             lines.append(f"The last said: {failed[-1].message}")
     else:
-        evaluated = sum(t.status is not None and t.duplicate_of is None for t in result.trials)
+        evaluated = status_table(result.trials, result.objectives).evaluations
         lines.append(
             f"Best on validation: {values_text(best, result.objectives)} (trial {best.number}, of {evaluated} evaluated)"
         )

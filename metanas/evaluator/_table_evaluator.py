@@ -10,7 +10,7 @@ import numpy as np
 
 from metanas.errors import MetanasError
 from metanas.space import SearchSpace, parse_space_text
-from metanas.tables import ResultTable, load_benchmark, read_table, with_metric
+from metanas.tables import OPTIONAL, ResultTable, load_benchmark, read_table, with_metric
 from metanas.trial import EpochReport, Job, Result, Status
 
 
@@ -24,7 +24,7 @@ def table_of(spec: Mapping[str, Any], space: SearchSpace, *, base: Path, directi
 
     """
     if "benchmark" not in spec:
-        options = {key: spec[key] for key in ("cost", "repeat", "test", "table", "name", "facts") if key in spec}
+        options = {key: spec[key] for key in OPTIONAL if key in spec}
         metric = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
         return read_table(
             base / Path(spec["file"]).expanduser(), space=space, metric=metric, direction=direction, **options

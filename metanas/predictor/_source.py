@@ -132,15 +132,6 @@ class Source:
             losses=losses[kept], relevance=relevance, smoothers=smoothers, blocks=points,
         )  # fmt: skip
 
-    def is_of(self, task: TaskData) -> bool:
-        """Whether all results that it keeps are the task's, whatever that is called."""
-        known = {row.tobytes(): loss for row, loss in zip(task.rows.astype(np.int64), task.mean_losses, strict=True)}
-        found = np.array([known.get(row.tobytes(), np.nan) for row in self.rows.astype(np.int64)])
-        # Failures, of which a task tells no loss, are the same failures.
-        return bool(
-            np.allclose(found, np.where(np.isinf(self.losses), np.nan, self.losses), rtol=1e-9, atol=0, equal_nan=True)
-        )
-
     def __call__(self, blocks: Sequence[Array]) -> Array:
         """Scores of networks ``(n,)`` from their encodings: about standard normal over the task's own networks, high is good."""
         # A table's networks are scored for one target after the other.

@@ -28,7 +28,7 @@ from metanas.predictor._parts import (
 from metanas.predictor._source import Source
 from metanas.predictor._warp import normal_scores
 from metanas.space import Rows, SearchSpace
-from metanas.tables import TaskData
+from metanas.tables import RowLookup, TaskData
 
 Array = npt.NDArray[Any]
 
@@ -197,7 +197,15 @@ class SpaceModel:
 
     def without(self, task: TaskData) -> SpaceModel:
         """The model that does not know a task, whatever it is called; what it taught of scales is kept."""
-        kept = [i for i, source in enumerate(self.sources) if source.name != task.name and not source.is_of(task)]
+        lookup = RowLookup(task.rows, np.arange(len(task.rows)), [decision.size for decision in self.space.decisions])
+        losses = np.append(np.where(np.isnan(task.mean_losses), np.inf, task.mean_losses), np.inf)
+
+        def is_it(source: Source) -> bool:
+            # Place -1, of what the task does not have, is infinite as a failure is.
+            same = np.allclose(losses[lookup.find(source.rows)], source.losses, rtol=1e-9, atol=0)
+            return source.name == task.name or bool(same)
+
+        kept = [i for i, source in enumerate(self.sources) if not is_it(source)]
         return replace(
             self, sources=tuple(self.sources[i] for i in kept), centres=self.centres[:, kept],
             correlation=self.correlation[np.ix_(kept, kept)],

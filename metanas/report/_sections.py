@@ -82,8 +82,6 @@ class Table:
     """Number of the best trial."""
     again: Mapping[int, int]
     """Trials of a network that had a result of its own before -> the first trial of it."""
-    epochs: bool
-    """Whether networks were trained."""
 
 
 def figures(summary: RunSummary, trials: Sequence[TrialRecord], best: TrialRecord | None) -> list[Figure]:
@@ -229,9 +227,7 @@ def table(summary: RunSummary, trials: Sequence[TrialRecord], best: TrialRecord 
     again = {
         t.number: first[t.canonical_id] for t in rows if t.duplicate_of is None and first[t.canonical_id] != t.number
     }
-    return Table(
-        rows, len(trials), costs, any(t.origin for t in rows), best.number if best else None, again, not summary.looked_up
-    )  # fmt: skip
+    return Table(rows, len(trials), costs, any(t.origin for t in rows), best.number if best else None, again)
 
 
 def _merit(trial: TrialRecord, objective: Objective) -> float:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from metanas.space import MapNode, Node, ScalarNode, Values, did_you_mean, kind_of
-from metanas.tables import BENCHMARKS
+from metanas.tables import BENCHMARKS, OPTIONAL
 
 _OF_BENCHMARKS = ("benchmark", "dataset", "datasets", "metric")
-_TEXTS = ("file", "metric", "maximize", "minimize", "cost", "repeat", "test", "table", "name")
-_OF_FILES = (*_TEXTS, "facts")
+_OF_FILES = ("file", "metric", "maximize", "minimize", *OPTIONAL)
 
 
 def table_keys(
@@ -33,7 +32,8 @@ def table_keys(
         values.keys(node, path, _OF_BENCHMARKS if several else tuple(k for k in _OF_BENCHMARKS if k != "datasets"))
         return _benchmark(values, node, path, several)
     values.keys(node, path, (*_OF_FILES, *more))
-    found: dict[str, Any] = {key: values.text(node, path, key) for key in (*_TEXTS, *more) if key in entries}
+    texts = (key for key in (*_OF_FILES, *more) if key in entries and key != "facts")
+    found: dict[str, Any] = {key: values.text(node, path, key) for key in texts}
     if "facts" in entries:
         found["facts"] = _facts(values, entries["facts"], f"{path}.facts")
     if not found.get("file"):

@@ -4,13 +4,16 @@
 """
 
 from metanas.tables._benchmarks import BENCHMARKS, Benchmark, load_benchmark
-from metanas.tables._files import TableFile, read_table
+from metanas.tables._files import OPTIONAL, TableFile, read_table
+from metanas.tables._lookup import RowLookup
 from metanas.tables._table import ResultTable, TaskData, with_metric
 
 __all__ = [
     "BENCHMARKS",
+    "OPTIONAL",
     "Benchmark",
     "ResultTable",
+    "RowLookup",
     "TableFile",
     "TaskData",
     "load_benchmark",

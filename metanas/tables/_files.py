@@ -19,6 +19,8 @@ from metanas.tables._table import Floats, ResultTable
 if TYPE_CHECKING:
     import polars as pl
 
+OPTIONAL = ("cost", "repeat", "test", "table", "name", "facts")
+"""Fields of :class:`TableFile` that need not be given, as run files and bench files name them."""
 _SQLITE = (".db", ".sqlite", ".sqlite3")
 _SHOWN = 12
 """Names or values that an error lists."""
