@@ -23,7 +23,7 @@ from metanas.bench._spec import BenchFile, CellSpec
 from metanas.errors import MetanasError, StudyError
 from metanas.study import write_atomically
 
-_VERSION = 1
+_VERSION = 2
 """Of what a cell holds; one more when its meaning changes."""
 _IN_HAND = 2
 """Cells handed out for each process, so that none waits."""
@@ -52,7 +52,7 @@ class Bench:
         return [
             CellSpec(
                 task=task, contestant=contestant, sources=bench.sources if uses_sources(contestant) else None,
-                evaluations=bench.evaluations, seed=seed, values=bench.values,
+                evaluations=bench.evaluations, seed=seed, values=bench.values, workers=bench.workers,
             )
             for seed in range(bench.first_seed, bench.first_seed + bench.seeds)
             for task in bench.tasks
@@ -88,10 +88,10 @@ def run_bench(
     bench: BenchFile,
     folder: Path,
     *,
-    workers: int,
+    processes: int,
     progress: Callable[[int, int, CellSpec | None], None] = lambda done, total, spec: None,
 ) -> Comparison:
-    """Search in every cell that is not done yet, in ``workers`` processes.
+    """Search in every cell that is not done yet, in so many ``processes``.
 
     ``progress`` is told how many are done, of how many, and the one just done.
 
@@ -132,7 +132,7 @@ def run_bench(
         done[number] = cell
         progress(len(done), len(specs), spec)
 
-    _run(specs, waiting, keep, workers=workers)
+    _run(specs, waiting, keep, processes=processes)
     if failures:
         raise StudyError(
             "every search of a bench ends well", found=f"{len(failures)} that failed, the first: {failures[0]}",
@@ -145,11 +145,11 @@ def run_bench(
 
 
 def _run(
-    specs: Sequence[CellSpec], waiting: list[int], keep: Callable[[int, Future[Cell]], None], *, workers: int
+    specs: Sequence[CellSpec], waiting: list[int], keep: Callable[[int, Future[Cell]], None], *, processes: int
 ) -> None:
-    """Play the waiting cells, and hand each result to ``keep``; one worker is this process itself."""
-    workers = min(workers, len(waiting))
-    if workers <= 1:
+    """Play the waiting cells, and hand each result to ``keep``; one process is this one itself."""
+    processes = min(processes, len(waiting))
+    if processes <= 1:
         for number in waiting:
             here: Future[Cell] = Future()
             try:
@@ -159,11 +159,11 @@ def _run(
             keep(number, here)
         return
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
     running: dict[Future[Cell], int] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < _IN_HAND * workers:
+            while waiting and len(running) < _IN_HAND * processes:
                 number = waiting.pop(0)
                 running[executor.submit(play, specs[number])] = number
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -172,7 +172,7 @@ def _run(
     except BrokenProcessPool as error:
         raise StudyError(
             "the processes of a bench must live", found="one that was killed, perhaps for want of memory",
-            remedy="start again, with fewer --workers: what is done is kept",
+            remedy="start again, with fewer --processes: what is done is kept",
         ) from error  # fmt: skip
     except BaseException:
         for process in list((executor._processes or {}).values()):

@@ -30,7 +30,7 @@ def search_regrets(model: SpaceModel, task: TaskData, *, seed: int, after: tuple
         proposal = player.propose(target, generator(seed, "proposal", task.name, number))
         if proposal is None:
             break
-        player.observe(proposal.row, target.evaluate(proposal.row))
+        player.end(player.begin(proposal.row), target.evaluate(proposal.row))
         if number + 1 in after:
             recommended = player.recommend()
             found[number + 1] = judge.regret(proposal.row if recommended is None else recommended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +37,8 @@ class Cell:
     """Its test value at each grid point; None where the table has none."""
     tau: Mapping[int, float]
     """Kendall's τ between predicted and true losses, by number of evaluations; empty without a model."""
+    clock: tuple[float, ...] | None
+    """Seconds in virtual time at each grid point: trainings alone; None where the table knows no times."""
     seconds: tuple[float, ...]
     """Of each proposal."""
     evaluated: tuple[int, ...]
@@ -48,16 +51,20 @@ class Cell:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
         """The inverse of :meth:`to_json`."""
-        test = data["test"]
+        test, clock = (None if data[key] is None else tuple(data[key]) for key in ("test", "clock"))
         return cls(
-            grid=tuple(data["grid"]), regret=tuple(data["regret"]), test=None if test is None else tuple(test),
+            grid=tuple(data["grid"]), regret=tuple(data["regret"]), test=test, clock=clock,
             tau={int(budget): tau for budget, tau in data["tau"].items()}, seconds=tuple(data["seconds"]),
             evaluated=tuple(data["evaluated"]),
         )  # fmt: skip
 
     def regret_after(self, evaluations: int) -> float:
         """Simple regret after so many evaluations; of a search that ended before, its last."""
-        return self.regret[max(int(np.searchsorted(self.grid, evaluations, side="right")) - 1, 0)]
+        return self.regret[self.place(evaluations)]
+
+    def place(self, evaluations: int) -> int:
+        """Of the grid point after so many evaluations, or the last one before."""
+        return max(int(np.searchsorted(self.grid, evaluations, side="right")) - 1, 0)
 
     def evaluations_to(self, regret: float) -> int | None:
         """The first grid point at which the regret is at most ``regret``; None when there is none."""
@@ -143,33 +150,41 @@ def play(cell: CellSpec) -> Cell:
     grid = grid_to(min(cell.evaluations, len(target.candidates())))
     regret: list[float] = []
     test: list[float] = []
+    clock: list[float] = []
     seconds: list[float] = []
     tau: dict[int, float] = {}
+    under_way: list[tuple[float, int, float]] = []
+    now = 0.0
     for number in range(grid[-1] + 1):
         if number in (0, *BUDGETS):
             predicted = player.predict(ranked, generator(cell.seed, "predict", table.name, number))
             if predicted is not None:
                 tau[number] = float(np.nan_to_num(kendalltau(predicted, losses).statistic))
+        while len(under_way) < cell.workers and len(seconds) < grid[-1]:
+            began = time.perf_counter()
+            proposal = player.propose(target, generator(cell.seed, "proposal", table.name, len(seconds)))
+            seconds.append(time.perf_counter() - began)
+            if proposal is None:
+                raise MetanasError(
+                    "a strategy goes on while something is left to evaluate",
+                    found=f"no proposal after {len(seconds) - 1}", where=cell.contestant.name,
+                )  # fmt: skip
+            row = proposal.row
+            heapq.heappush(under_way, (now + target.seconds(row), player.begin(row), target.evaluate(row)))
         if number == grid[-1]:
             break
-        began = time.perf_counter()
-        proposal = player.propose(target, generator(cell.seed, "proposal", table.name, number))
-        seconds.append(time.perf_counter() - began)
-        if proposal is None:
-            raise MetanasError(
-                "a strategy goes on while something is left to evaluate", found=f"no proposal after {number}",
-                where=cell.contestant.name,
-            )  # fmt: skip
-        player.observe(proposal.row, target.evaluate(proposal.row))
+        now, ended, loss = heapq.heappop(under_way)
+        player.end(ended, loss)
         if number + 1 in grid:
             recommended = player.recommend()
-            recommended = proposal.row if recommended is None else recommended
+            recommended = table.rows[target.evaluated[ended]] if recommended is None else recommended
             regret.append(judge.regret(recommended))
+            clock.append(now)
             value = judge.test(recommended)
             test += [] if value is None else [value]
     return Cell(
-        grid=grid, regret=tuple(regret), test=tuple(test) or None, tau=tau, seconds=tuple(seconds),
-        evaluated=tuple(target.evaluated),
+        grid=grid, regret=tuple(regret), test=tuple(test) or None, clock=None if table.cost is None else tuple(clock),
+        tau=tau, seconds=tuple(seconds), evaluated=tuple(target.evaluated),
     )  # fmt: skip
 
 

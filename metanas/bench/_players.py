@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,12 @@ class Player(ABC):
         """What to evaluate next; None when nothing is left."""
 
     @abstractmethod
-    def observe(self, row: Row, loss: float) -> None:
-        """What the proposal came to."""
+    def begin(self, row: Row) -> int:
+        """The proposal is under way; the number by which its end will be told."""
+
+    @abstractmethod
+    def end(self, number: int, loss: float) -> None:
+        """What it came to."""
 
     @abstractmethod
     def recommend(self) -> Row | None:
@@ -49,9 +54,14 @@ class StrategyPlayer(Player):
     def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
         return self._strategy.propose(self._space, self._observations, target, rng)
 
-    def observe(self, row: Row, loss: float) -> None:
+    def begin(self, row: Row) -> int:
         number = len(self._observations)
-        self._observations.append(Observation(number=number, row=tuple(int(v) for v in row), losses=(loss,)))
+        under_way = Observation(number=number, row=tuple(int(v) for v in row), losses=None, pending=True)
+        self._observations.append(under_way)
+        return number
+
+    def end(self, number: int, loss: float) -> None:
+        self._observations[number] = replace(self._observations[number], losses=(loss,), pending=False)
 
     def recommend(self) -> Row | None:
         return self._strategy.recommend(self._space, self._observations)
@@ -67,6 +77,7 @@ class SamplerPlayer(StrategyPlayer):
         super().__init__(RandomSearch(), space)
         self._sampler = sampler
         self._asked: int | None = None
+        self._trials: dict[int, int] = {}
         self._losses: dict[tuple[int, ...], float] = {}
 
     def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
@@ -79,11 +90,18 @@ class SamplerPlayer(StrategyPlayer):
             self._sampler.tell(number, self._losses.get(tuple(row.tolist())))
         return super().propose(target, rng)
 
-    def observe(self, row: Row, loss: float) -> None:
-        super().observe(row, loss)
-        self._losses[tuple(row.tolist())] = loss
+    def begin(self, row: Row) -> int:
+        number = super().begin(row)
         if self._asked is not None:
-            self._sampler.tell(self._asked, loss)
-        else:
-            self._sampler.add(row, loss)
+            self._trials[number] = self._asked
         self._asked = None
+        return number
+
+    def end(self, number: int, loss: float) -> None:
+        super().end(number, loss)
+        row = self._observations[number].row
+        self._losses[row] = loss
+        if number in self._trials:
+            self._sampler.tell(self._trials.pop(number), loss)
+        else:
+            self._sampler.add(np.array(row), loss)

@@ -22,8 +22,8 @@ from metanas.space import (
 from metanas.study import Keys, named_settings, override, strategy_problem, table_keys, takes_sources
 from metanas.tables import OPTIONAL
 
-_TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "first_seed", "values")
-_MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31}
+_TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "first_seed", "values", "workers")
+_MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31, "workers": 1_000}
 
 
 def read_bench_file(path: Path, *, sets: Sequence[str] = (), tables_only: bool = False) -> BenchFile:
@@ -84,6 +84,7 @@ class _Reader(Keys):
             seeds=self.whole(root, "$", "seeds", DEFAULT_SEEDS, low=1, high=_MOST["seeds"]),
             first_seed=self.whole(root, "$", "first_seed", 0, high=_MOST["first_seed"]),
             values=cast(Any, values),
+            workers=self.whole(root, "$", "workers", 1, low=1, high=_MOST["workers"]),
         )  # fmt: skip
 
     def _tasks(self, node: MapNode, path: str, key: str) -> tuple[TaskSpec, ...]:

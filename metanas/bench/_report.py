@@ -14,6 +14,7 @@ from metanas.bench._play import load_task
 from metanas.bench._plots import draw_curves, draw_ranks
 from metanas.bench._scores import (
     critical_difference,
+    hours,
     proposal_seconds,
     rankings,
     reaches,
@@ -21,6 +22,7 @@ from metanas.bench._scores import (
     scores,
     tested,
 )
+from metanas.bench._spec import BenchFile
 from metanas.study import environment, write_atomically
 
 
@@ -59,8 +61,9 @@ def _page(comparison: Comparison) -> str:
         f"# {bench.name}",
         "",
         f"{len(bench.contestants)} strategies, {len(bench.tasks)} tasks ({', '.join(t.name for t in bench.tasks)}), seeds "
-        f"{bench.first_seed} to {bench.first_seed + bench.seeds - 1}, {bench.evaluations} evaluations a search; an evaluation "
-        f"gives {what}. Strategies that transfer know {known} architectures of each other data set, drawn anew for each seed.",
+        f"{bench.first_seed} to {bench.first_seed + bench.seeds - 1}, {bench.evaluations} evaluations a search, "
+        f"{_at_once(bench)}; an evaluation gives {what}. Strategies that transfer know {known} architectures of each other "
+        "data set, drawn anew for each seed.",
         "",
         "Simple regret is what the mean of the recommended architecture's repeats loses to the best one's, in the metric's "
         "unit (accuracies: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks and tests "
@@ -104,6 +107,11 @@ def _page(comparison: Comparison) -> str:
         lines += ["Chosen by validation; no search saw test values.", ""]
         head = ("strategy", *(f"after {budget}" for budget in bench.budgets))
         lines += _markdown([head, *((name, *(f"{v:.2f}" for v in values)) for name, values in test.items())])
+    if times := hours(comparison, bench.budgets):
+        lines += ["", "## Virtual time: mean hours until so many results", ""]
+        lines += [f"Trainings alone, as long as the tables say, {_at_once(bench)}.", ""]
+        head = ("strategy", *(f"{budget}" for budget in bench.budgets))
+        lines += _markdown([head, *((name, *(f"{v:.3g}" for v in values)) for name, values in times.items())])
     if taus := rankings(comparison):
         numbers = sorted({number for by_number in taus.values() for number in by_number})
         lines += ["", "## Ranking: mean Kendall's τ of what a strategy's model predicts", ""]
@@ -112,11 +120,15 @@ def _page(comparison: Comparison) -> str:
         rows = [(name, *(f"{t[n]:.3f}" if n in t else "" for n in numbers)) for name, t in taus.items()]
         lines += _markdown([head, *rows])
     lines += ["", "## Seconds a proposal", ""]
-    times = [("strategy", "median", "95th percentile")]
-    times += [(name, f"{median:.2g}", f"{high:.2g}") for name, (median, high) in proposal_seconds(comparison).items()]
-    lines += _markdown(times)
+    took = [("strategy", "median", "95th percentile")]
+    took += [(name, f"{median:.2g}", f"{high:.2g}") for name, (median, high) in proposal_seconds(comparison).items()]
+    lines += _markdown(took)
     lines += ["", f"Critical difference at 5 %: {critical_difference(len(bench.contestants), blocks):.3f} ranks."]
     return "\n".join(lines) + "\n"
+
+
+def _at_once(bench: BenchFile) -> str:
+    return "one after another" if bench.workers == 1 else f"{bench.workers} at once"
 
 
 def _tables(comparison: Comparison) -> list[str]:
@@ -152,9 +164,10 @@ def _markdown(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["task", "strategy", "seed", "evaluations", "regret", "test"])
+    writer.writerow(["task", "strategy", "seed", "evaluations", "seconds", "regret", "test"])
     for (task, name, seed), cell in comparison.cells.items():
         for place, number in enumerate(cell.grid):
             test = "" if cell.test is None else f"{cell.test[place]:.6g}"
-            writer.writerow([task, name, seed, number, f"{cell.regret[place]:.6g}", test])
+            seconds = "" if cell.clock is None else f"{cell.clock[place]:.6g}"
+            writer.writerow([task, name, seed, number, seconds, f"{cell.regret[place]:.6g}", test])
     return text.getvalue()

@@ -6,7 +6,7 @@ paired. ``b`` blocks, ``k`` strategies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from metanas.bench._bench import Comparison
+from metanas.bench._play import Cell
 
 Floats = npt.NDArray[np.float64]
 
@@ -169,18 +170,29 @@ def proposal_seconds(comparison: Comparison) -> dict[str, tuple[float, float]]:
     return found
 
 
+def hours(comparison: Comparison, budgets: Sequence[int]) -> dict[str, list[float]]:
+    """Mean hours in virtual time until so many results, by strategy; empty where a table knows no times."""
+    return {
+        name: [value / 3600 for value in values]
+        for name, values in _means(comparison, budgets, lambda cell: cell.clock).items()
+    }
+
+
 def tested(comparison: Comparison, budgets: Sequence[int]) -> dict[str, list[float]]:
     """Mean test value of the recommended network, by strategy, at each budget; empty where a table has none."""
-    if any(cell.test is None for cell in comparison.cells.values()):
+    return _means(comparison, budgets, lambda cell: cell.test)
+
+
+def _means(
+    comparison: Comparison, budgets: Sequence[int], values: Callable[[Cell], Sequence[float] | None]
+) -> dict[str, list[float]]:
+    """By strategy, the mean over its cells of what is known at grid points; empty where a cell does not know it."""
+    if any(values(cell) is None for cell in comparison.cells.values()):
         return {}
     found = {}
     for contestant in comparison.bench.contestants:
         cells = [cell for (_, name, _), cell in comparison.cells.items() if name == contestant.name]
         found[contestant.name] = [
-            float(np.mean([_at(cell.grid, cell.test or (), budget) for cell in cells])) for budget in budgets
+            float(np.mean([(values(cell) or ())[cell.place(budget)] for cell in cells])) for budget in budgets
         ]
     return found
-
-
-def _at(grid: Sequence[int], values: Sequence[float], evaluations: int) -> float:
-    return values[max(int(np.searchsorted(grid, evaluations, side="right")) - 1, 0)]

@@ -87,6 +87,8 @@ class BenchFile:
     """The seeds are this one and those after it."""
     values: Literal["mean", "repeat"] = "mean"
     """What an evaluation gives: the mean over a table's repeats, or one of them at random."""
+    workers: int = 1
+    """Evaluations that each search has under way at once, in virtual time."""
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -105,6 +107,7 @@ class CellSpec:
     evaluations: int
     seed: int
     values: Literal["mean", "repeat"]
+    workers: int
 
     def to_json(self) -> dict[str, Any]:
         """All that its result depends on. Not the contestant's name: a result outlives a renaming."""

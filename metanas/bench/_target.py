@@ -72,6 +72,10 @@ class Target:
         self._drawn[index] = count + 1
         return float(repeats[order[count % len(order)]])
 
+    def seconds(self, row: Row) -> float:
+        """How long an evaluation of an architecture takes: its mean training time; 1 where the table knows no times."""
+        return 1.0 if self._table.seconds is None else float(self._table.seconds[self._table.index(row[None])[0]])
+
     def _place_of(self, row: Row) -> int:
         index = int(self._table.index(row[None])[0])
         return int(self._place[index]) if index >= 0 else -1

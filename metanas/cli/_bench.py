@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key of the file, e.g. seeds=5. Repeatable."
 )
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes.  [default: one a core]")
+@click.option(
+    "--processes", type=click.IntRange(1, 256), default=None, help="Searches side by side.  [default: one a core]"
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-def bench(bench_file: Path, out: Path | None, sets: tuple[str, ...], workers: int | None, quiet: bool) -> int:
+def bench(bench_file: Path, out: Path | None, sets: tuple[str, ...], processes: int | None, quiet: bool) -> int:
     """Compare strategies on tables of results, as BENCH_FILE says.
 
     Every strategy searches on every task with every seed. What is done is kept: started again after Ctrl-C, kill -9 or a
@@ -38,7 +40,7 @@ def bench(bench_file: Path, out: Path | None, sets: tuple[str, ...], workers: in
     folder = out or Path("benches") / read.name
     try:
         with _progress(quiet) as progress:
-            comparison = run_bench(read, folder, workers=workers or _cores(), progress=progress)
+            comparison = run_bench(read, folder, processes=processes or _cores(), progress=progress)
     except KeyboardInterrupt:
         click.echo(f"Interrupted. What is done is kept in {folder}; the same command goes on.", err=True)
         return EXIT_INTERRUPTED

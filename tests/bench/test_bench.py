@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 def test_a_bench_writes_its_report_and_a_second_one_does_nothing_again(bench_file: Write, command: Command) -> None:
     path = bench_file()
     out = path.parent / "out"
-    code, text, _ = command("bench", path, "--out", out, "--workers", 1)
+    code, text, _ = command("bench", path, "--out", out, "--processes", 1)
     assert code == 0
     assert "local" in text
     page = (out / "report.md").read_text()
@@ -32,7 +32,7 @@ def test_a_bench_writes_its_report_and_a_second_one_does_nothing_again(bench_fil
     assert len((out / "results.csv").read_text().splitlines()) == 1 + 3 * 2 * 2 * 12
     cells = {cell: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()}
     assert len(cells) == 12
-    code, _, said = command("bench", path, "--out", out, "--workers", 1)
+    code, _, said = command("bench", path, "--out", out, "--processes", 1)
     assert code == 0
     assert "12 of 12" in said
     assert {cell: cell.stat().st_mtime_ns for cell in (out / "cells").iterdir()} == cells
@@ -44,7 +44,7 @@ def test_the_report_tells_what_tables_hold(bench_file: Write, command: Command) 
     lines = table.read_text().splitlines()
     cells = [line.split(",") for line in lines[1:4]]
     table.write_text("\n".join([lines[0], *(",".join([*c[:4], "", *c[5:]]) for c in cells), *lines[4:]]) + "\n")
-    assert command("bench", path, "--out", path.parent / "out", "--workers", 1)[0] == 0
+    assert command("bench", path, "--out", path.parent / "out", "--processes", 1)[0] == 0
     page = (path.parent / "out" / "report.md").read_text()
     assert "| set0 | acc, maximize | 63 | 1 | 3 | " in page
     assert "| set1 | acc, maximize | 64 | 0 | 3 | " in page
@@ -53,7 +53,7 @@ def test_the_report_tells_what_tables_hold(bench_file: Write, command: Command) 
 def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(bench_file: Write) -> None:
     first = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1]))
     out = bench_file().parent / "out"
-    run_bench(first, out, workers=1)
+    run_bench(first, out, processes=1)
     more = read_bench_file(
         bench_file(
             tasks=_tasks(bench_file)[:1], seeds=3, strategies=[{"name": "chance", "strategy": "random"}, "local"]
@@ -66,13 +66,13 @@ def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(ben
 def test_a_changed_table_and_a_damaged_cell_are_searched_again(bench_file: Write) -> None:
     bench = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1], seeds=1))
     out = bench_file().parent / "out"
-    run_bench(bench, out, workers=1)
+    run_bench(bench, out, processes=1)
     keeper = Bench(bench, out)
     spec = keeper.specs()[0]
     before = keeper.read(spec)
     keeper.path(spec).write_text(keeper.path(spec).read_text()[:50])
     assert keeper.read(spec) is None
-    run_bench(bench, out, workers=1)
+    run_bench(bench, out, processes=1)
     assert keeper.read(spec).evaluated == before.evaluated  # type: ignore[union-attr]
     table = Path(bench.tasks[0].file)
     table.write_text(table.read_text().replace("p,1,x,0,", "p,1,x,9,"))
@@ -82,7 +82,7 @@ def test_a_changed_table_and_a_damaged_cell_are_searched_again(bench_file: Write
 def test_what_another_version_played_is_played_again(bench_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1], seeds=1))
     out = bench_file().parent / "out"
-    run_bench(bench, out, workers=1)
+    run_bench(bench, out, processes=1)
     keeper = Bench(bench, out)
     assert all(keeper.read(spec) is not None for spec in keeper.specs())
     monkeypatch.setattr("metanas.bench._bench.__version__", "99.0")
@@ -106,7 +106,7 @@ def test_two_tables_of_one_database_are_two_tasks(bench_file: Write) -> None:
     ]
     bench = read_bench_file(bench_file(tasks=tasks, strategies=["random"], seeds=1))
     assert [Path(task.name).name for task in bench.tasks] == ["set0", "set1"]
-    comparison = run_bench(bench, folder / "out", workers=1)
+    comparison = run_bench(bench, folder / "out", processes=1)
     assert len(comparison.cells) == 2
     assert [task.name for task in gather([str(folder / "bench.yaml")], known=None)] == ["all/set0", "all/set1"]
 
@@ -118,7 +118,7 @@ def test_a_contestant_may_have_no_sources_or_shuffled_ones(bench_file: Write) ->
         {"name": "shuffled", "strategy": "meta", "sources": "shuffled"},
     ]
     bench = read_bench_file(bench_file(tasks=_tasks(bench_file), strategies=strategies, evaluations=8, seeds=1))
-    found = run_bench(bench, bench_file().parent / "out", workers=1)
+    found = run_bench(bench, bench_file().parent / "out", processes=1)
     evaluated = {(task, name): cell.evaluated for (task, name, _), cell in found.cells.items()}
     tasks = {task for task, _ in evaluated}
     # Sources that do not predict each other are no reason to begin elsewhere than at random.
@@ -138,7 +138,7 @@ def test_a_bench_that_was_stopped_goes_on_and_leaves_no_process(bench_file: Writ
     path = bench_file(strategies=["optuna:tpe"], evaluations=60, seeds=4)
     out = path.parent / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "metanas", "bench", str(path), "--out", str(out), "--workers", "2"],
+        [sys.executable, "-m", "metanas", "bench", str(path), "--out", str(out), "--processes", "2"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -156,7 +156,7 @@ def test_a_bench_that_was_stopped_goes_on_and_leaves_no_process(bench_file: Writ
     kept = {cell.name: cell.read_bytes() for cell in (out / "cells").glob("*.json")}
     assert 1 <= len(kept) < 12
     assert all(json.loads(content)["cell"]["grid"] for content in kept.values())
-    comparison = run_bench(read_bench_file(path), out, workers=1)
+    comparison = run_bench(read_bench_file(path), out, processes=1)
     assert len(comparison.cells) == 12
     assert all((out / "cells" / name).read_bytes() == content for name, content in kept.items())
 
@@ -184,7 +184,7 @@ def _group(leader: int) -> list[int]:
 
 def test_a_search_that_fails_is_named_and_the_others_are_kept(bench_file: Write, command: Command) -> None:
     path = bench_file(strategies=["random", {"optuna:tpe": {"n_startup": 3}}])
-    code, _, said = command("bench", path, "--out", path.parent / "out", "--workers", 1)
+    code, _, said = command("bench", path, "--out", path.parent / "out", "--processes", 1)
     assert code == 2
     assert "optuna:tpe on" in said
     assert "n_startup" in said

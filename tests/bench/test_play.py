@@ -9,8 +9,10 @@ import yaml
 from metanas.bench import Cell, play, read_bench_file
 from metanas.bench._bench import Bench
 from metanas.bench._play import draw_sources, grid_to, load_task
+from metanas.bench._players import StrategyPlayer
 from metanas.bench._spec import CellSpec
 from metanas.bench._target import Judge, Target
+from metanas.controller import Proposal
 from metanas.tables import ResultTable
 
 Write = Callable[..., Path]
@@ -26,9 +28,11 @@ def _specs(path: Path) -> list[CellSpec]:
 
 
 @pytest.mark.parametrize("strategy", ["random", "evolution", "local", "optuna:tpe", "optuna:random"])
-@pytest.mark.parametrize("values", ["mean", "repeat"])
-def test_a_search_goes_through_the_whole_table_once(bench_file: Write, strategy: str, values: str) -> None:
-    cell = play(_specs(bench_file(strategies=[strategy], evaluations=100, values=values))[0])
+@pytest.mark.parametrize(("values", "workers"), [("mean", 1), ("repeat", 1), ("mean", 5)])
+def test_a_search_goes_through_the_whole_table_once(
+    bench_file: Write, strategy: str, values: str, workers: int
+) -> None:
+    cell = play(_specs(bench_file(strategies=[strategy], evaluations=100, values=values, workers=workers))[0])
     assert sorted(cell.evaluated) == list(range(64))
     assert cell.grid[-1] == 64
     assert len(cell.seconds) == 64
@@ -52,6 +56,53 @@ def test_regret_is_what_the_best_mean_so_far_loses_to_the_optimum(bench_file: Wr
     assert cell.test[-1] == pytest.approx(
         table.metrics["test"][table.mean_losses == table.mean_losses[list(cell.evaluated)].min()].mean()
     )
+
+
+@pytest.mark.parametrize("cost", ["seconds", None])
+def test_workers_in_parallel_propose_before_results_are_there(
+    bench_file: Write, monkeypatch: pytest.MonkeyPatch, cost: str | None
+) -> None:
+    known: list[tuple[set[int], int]] = []
+
+    class Watching(StrategyPlayer):
+        def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
+            pending = {o.number for o in self._observations if o.pending}
+            known.append((pending, len(self._observations) - len(pending)))
+            return super().propose(target, rng)
+
+    monkeypatch.setattr("metanas.bench._play.StrategyPlayer", Watching)
+    spec = _specs(bench_file(workers=3, evaluations=20))[0]
+    if cost is None:
+        spec = replace(
+            spec, task=replace(spec.task, options={k: v for k, v in spec.task.options.items() if k != "cost"})
+        )
+    cell = play(spec)
+    assert [(len(pending), results) for pending, results in known] == [(0, 0), (1, 0), *((2, n) for n in range(18))]
+    table = load_task(spec.task)
+    assert (cell.clock is None) == (cost is None)
+    if table.seconds is None or cell.clock is None:
+        # All take as long: in order.
+        assert [pending for pending, _ in known[2:]] == [{n, n + 1} for n in range(18)]
+        return
+    # Three machines, each of which takes the next evaluation when it is done.
+    free = [0.0] * 3
+    ends = []
+    for place in cell.evaluated:
+        ends.append(min(free) + table.seconds[place])
+        free[free.index(min(free))] = ends[-1]
+    assert list(cell.clock) == pytest.approx(sorted(ends))
+    assert sorted(ends) != ends
+
+
+def test_what_is_recommended_is_of_results_that_are_there(bench_file: Write, table: ResultTable) -> None:
+    cell = play(_specs(bench_file(workers=3, evaluations=20))[0])
+    one = play(_specs(bench_file(workers=1, evaluations=20))[0])
+    assert table.seconds is not None
+    assert one.clock is not None
+    assert list(one.clock) == pytest.approx(np.cumsum(table.seconds[list(one.evaluated)]))
+    places = np.array(cell.evaluated[:3])
+    first = places[table.seconds[places].argmin()]
+    assert cell.regret[0] == pytest.approx(table.mean_losses[first] - table.mean_losses.min())
 
 
 def test_a_cell_is_the_same_after_its_json(bench_file: Write) -> None:
