@@ -49,6 +49,8 @@ _NOT_SETTINGS = ("sources", "facts", "model", "ranking", "single")
 """Fields of strategies that are no settings: what is known of other data sets and of this one."""
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
+_TRAINS = ("supernet",)
+"""And those that train on the data themselves, where a bench looks results up."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
     "tpe": "TPESampler",
@@ -69,7 +71,7 @@ _GRID = 1_000_000
 
 def strategy_names(*, bench: bool = False) -> list[str]:
     """All names that ``search.strategy`` takes, or a bench."""
-    ours = [name for name in STRATEGIES if bench or name not in NEED_SOURCES]
+    ours = [name for name in STRATEGIES if name not in (_TRAINS if bench else NEED_SOURCES)]
     return [*ours, *(f"optuna:{name}" for name in SAMPLERS)]
 
 
@@ -83,14 +85,12 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
             f"{name} learns from results on other data sets, which 'metanas bench' alone hands over",
             remedy="use another strategy, such as gp",
         )
-    if name not in strategy_names(bench=True):
-        return MetanasError(
-            f"no strategy has the name {name!r}", remedy=did_you_mean(name, strategy_names(bench=bench))
-        )
-    if name == "supernet" and bench:
+    if name in _TRAINS and bench:
         return MetanasError(
             "a supernet is trained on data, and a bench looks results up", found=name, remedy="use another strategy"
         )
+    if name not in (names := strategy_names(bench=bench)):
+        return MetanasError(f"no strategy has the name {name!r}", remedy=did_you_mean(name, names))
     if name not in STRATEGIES:
         return None
     known = {each.name: each.default for each in settings_of(name)}
