@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from metanas._version import __version__
-from metanas.bench._play import Cell, load_task, play
+from metanas.bench._play import Cell, load_task, play, sources_of
 from metanas.bench._read import uses_sources
 from metanas.bench._spec import BenchFile, CellSpec
 from metanas.errors import MetanasError, StudyError
@@ -104,11 +104,17 @@ def run_bench(
 
     """
     keeper = Bench(bench, folder)
-    sources = bench.sources.tasks if any(map(uses_sources, bench.contestants)) else ()
-    for task in {task.name: task for task in (*bench.tasks, *sources)}.values():
+    for task in bench.tasks:
         # Before anything runs; and a benchmark's table is then in the cache for all processes.
-        load_task(task)
-    (folder / "cells").mkdir(parents=True, exist_ok=True)
+        table = load_task(task)
+        if any(map(uses_sources, bench.contestants)):
+            sources_of(task, bench.sources, table.space)
+    try:
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            "a bench has a folder for its results", found=str(error), where=str(folder), remedy="name another one with --out"
+        ) from error  # fmt: skip
     specs = keeper.specs()
     done: dict[int, Cell] = {}
     waiting: list[int] = []

@@ -92,20 +92,26 @@ def draw_sources(
 
     Raises MetanasError when a source has another space.
     """
-    drawn = []
-    for task in sources.tasks:
-        if task.same_table(target):
-            continue
-        table = load_task(task)
-        if table.space.decisions != space.decisions:
+    # All of a table is the same for every seed, and what strategies make of so much takes them long.
+    whole = sources.known is None and not single
+    return tuple(
+        _source(_Key(task), sources.known, 0 if whole else seed, single) for task in sources_of(target, sources, space)
+    )
+
+
+def sources_of(target: TaskSpec, sources: Sources, space: SearchSpace) -> list[TaskSpec]:
+    """The source tasks of a target, whose space this is.
+
+    Raises MetanasError when one has another space.
+    """
+    others = [task for task in sources.tasks if not task.same_table(target)]
+    for task in others:
+        if load_task(task).space.decisions != space.decisions:
             raise MetanasError(
                 "source and target have the same decisions", found=f"{task.name} for {target.name}", where="sources",
                 remedy="name sources of the target's space",
             )  # fmt: skip
-        # All of a table is the same for every seed, and what strategies make of so much takes them long.
-        whole = sources.known is None and not single
-        drawn.append(_source(_Key(task), sources.known, 0 if whole else seed, single))
-    return tuple(drawn)
+    return others
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from metanas.bench._bench import Comparison
 from metanas.bench._play import load_task
 from metanas.bench._plots import draw_curves, draw_ranks
+from metanas.bench._read import uses_sources
 from metanas.bench._scores import (
     critical_difference,
     hours,
@@ -24,6 +25,7 @@ from metanas.bench._scores import (
 )
 from metanas.bench._spec import BenchFile
 from metanas.study import environment, write_atomically
+from metanas.tables import ResultTable
 
 
 def write_report(comparison: Comparison, folder: Path) -> Path:
@@ -55,15 +57,13 @@ def _page(comparison: Comparison) -> str:
     blocks = len(bench.tasks) * bench.seeds
     information = environment()
     versions = ", ".join(f"{name} {version}" for name, version in information["versions"].items())
-    known = "all" if bench.sources.known is None else f"{bench.sources.known:,} random"
     what = "the mean over the table's repeats" if bench.values == "mean" else "one of the table's repeats at random"
     lines = [
         f"# {bench.name}",
         "",
         f"{len(bench.contestants)} strategies, {len(bench.tasks)} tasks ({', '.join(t.name for t in bench.tasks)}), seeds "
         f"{bench.first_seed} to {bench.first_seed + bench.seeds - 1}, {bench.evaluations} evaluations a search, "
-        f"{_at_once(bench)}; an evaluation gives {what}. Strategies that transfer know {known} architectures of each other "
-        "data set, drawn anew for each seed.",
+        f"{_at_once(bench)}; an evaluation gives {what}.{_known(bench)}",
         "",
         "Simple regret is what the mean of the recommended architecture's repeats loses to the best one's, in the metric's "
         "unit (accuracies: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks and tests "
@@ -89,7 +89,8 @@ def _page(comparison: Comparison) -> str:
         "",
         "## Tables",
         "",
-        "Architectures without a value of the metric are left out.",
+        "Architectures without a value of the metric are left out. A search that has evaluated all there is ends, and its last "
+        "values stand for those after more evaluations.",
         "",
         *_tables(comparison),
     ]
@@ -104,12 +105,13 @@ def _page(comparison: Comparison) -> str:
     lines += _markdown(near)
     if test := tested(comparison, bench.budgets):
         lines += ["", "## Test value of the recommended architecture", ""]
-        lines += ["Chosen by validation; no search saw test values.", ""]
+        lines += [f"Chosen by validation; no search saw test values.{_over(comparison, lambda table: table.test)}", ""]
         head = ("strategy", *(f"after {budget}" for budget in bench.budgets))
         lines += _markdown([head, *((name, *(f"{v:.2f}" for v in values)) for name, values in test.items())])
     if times := hours(comparison, bench.budgets):
         lines += ["", "## Virtual time: mean hours until so many results", ""]
-        lines += [f"Trainings alone, as long as the tables say, {_at_once(bench)}.", ""]
+        over = _over(comparison, lambda table: table.cost)
+        lines += [f"Trainings alone, as long as the tables say, {_at_once(bench)}.{over}", ""]
         head = ("strategy", *(f"{budget}" for budget in bench.budgets))
         lines += _markdown([head, *((name, *(f"{v:.3g}" for v in values)) for name, values in times.items())])
     if taus := rankings(comparison):
@@ -129,6 +131,24 @@ def _page(comparison: Comparison) -> str:
 
 def _at_once(bench: BenchFile) -> str:
     return "one after another" if bench.workers == 1 else f"{bench.workers} at once"
+
+
+def _known(bench: BenchFile) -> str:
+    """What strategies that transfer know, as a sentence; empty where none is there."""
+    if not any(map(uses_sources, bench.contestants)):
+        return ""
+    if not any(not source.same_table(task) for task in bench.tasks for source in bench.sources.tasks):
+        return " There are no other data sets, so that strategies that transfer know nothing."
+    known = "all" if bench.sources.known is None else f"{bench.sources.known:,} random"
+    return f" Strategies that transfer know {known} architectures of each other data set, drawn anew for each seed."
+
+
+def _over(comparison: Comparison, what: Callable[[ResultTable], object]) -> str:
+    """Which tasks' tables have something, as a sentence; empty where all do."""
+    having = [task.name for task in comparison.bench.tasks if what(load_task(task)) is not None]
+    return (
+        "" if len(having) == len(comparison.bench.tasks) else f" Over {', '.join(having)}: the other tables have none."
+    )
 
 
 def _tables(comparison: Comparison) -> list[str]:

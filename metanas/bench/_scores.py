@@ -171,7 +171,7 @@ def proposal_seconds(comparison: Comparison) -> dict[str, tuple[float, float]]:
 
 
 def hours(comparison: Comparison, budgets: Sequence[int]) -> dict[str, list[float]]:
-    """Mean hours in virtual time until so many results, by strategy; empty where a table knows no times."""
+    """Mean hours in virtual time until so many results, by strategy, over the tasks whose tables know times."""
     return {
         name: [value / 3600 for value in values]
         for name, values in _means(comparison, budgets, lambda cell: cell.clock).items()
@@ -179,20 +179,16 @@ def hours(comparison: Comparison, budgets: Sequence[int]) -> dict[str, list[floa
 
 
 def tested(comparison: Comparison, budgets: Sequence[int]) -> dict[str, list[float]]:
-    """Mean test value of the recommended network, by strategy, at each budget; empty where a table has none."""
+    """Mean test value of the recommended network, by strategy, at each budget, over the tasks whose tables have some."""
     return _means(comparison, budgets, lambda cell: cell.test)
 
 
 def _means(
     comparison: Comparison, budgets: Sequence[int], values: Callable[[Cell], Sequence[float] | None]
 ) -> dict[str, list[float]]:
-    """By strategy, the mean over its cells of what is known at grid points; empty where a cell does not know it."""
-    if any(values(cell) is None for cell in comparison.cells.values()):
-        return {}
-    found = {}
-    for contestant in comparison.bench.contestants:
-        cells = [cell for (_, name, _), cell in comparison.cells.items() if name == contestant.name]
-        found[contestant.name] = [
-            float(np.mean([(values(cell) or ())[cell.place(budget)] for cell in cells])) for budget in budgets
-        ]
-    return found
+    """By strategy, the mean over its cells of what they know at grid points; empty where none does."""
+    found: dict[str, list[list[float]]] = {}
+    for (_, name, _), cell in comparison.cells.items():
+        if (known := values(cell)) is not None:
+            found.setdefault(name, []).append([known[cell.place(budget)] for budget in budgets])
+    return {c.name: np.mean(found[c.name], axis=0).tolist() for c in comparison.bench.contestants if c.name in found}

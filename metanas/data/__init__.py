@@ -15,11 +15,12 @@ from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
 
 if TYPE_CHECKING:
-    from metanas.data._tables import read_frame
+    from metanas.data._tables import MISSING_TEXTS, read_frame
     from metanas.data._tensors import Augmentation, Part, Tensors, augmentation, batches, to_device
 
 __all__ = [
     "BUILTIN_NAMES",
+    "MISSING_TEXTS",
     "Augmentation",
     "Column",
     "ColumnPreparation",
@@ -43,5 +44,7 @@ __all__ = [
 
 _TORCH = ("Augmentation", "Part", "Tensors", "augmentation", "batches", "to_device")
 __getattr__ = lazy_attributes(
-    __name__, dict.fromkeys(_TORCH, "metanas.data._tensors") | {"read_frame": "metanas.data._tables"}
+    __name__,
+    dict.fromkeys(_TORCH, "metanas.data._tensors")
+    | dict.fromkeys(("MISSING_TEXTS", "read_frame"), "metanas.data._tables"),
 )

@@ -81,7 +81,13 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
         )  # fmt: skip
     policy = Policy(space, method, hard=supernet.hard, seed=derive_seed(seed, "policy"))
     train, validation = on_device(now.device, now.tensors.train), on_device(now.device, now.tensors.validation)
-    identity = {"space": space.text, "seed": seed, "epochs": job.epochs, "method": name}
+    identity = {
+        "space": space.text,
+        "settings": dict(space.settings),
+        "seed": seed,
+        "epochs": job.epochs,
+        "method": name,
+    }
 
     def send(epoch: int, metrics: dict[str, float]) -> Status | None:
         seconds = time.perf_counter() - started

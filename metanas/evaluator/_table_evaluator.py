@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from metanas.errors import MetanasError
-from metanas.space import SearchSpace, parse_space_text
+from metanas.space import SearchSpace, parse_space_text, settings_syntax
 from metanas.tables import OPTIONAL, ResultTable, load_benchmark, read_table, with_metric
 from metanas.trial import EpochReport, Job, Result, Status
 
@@ -48,7 +48,8 @@ class TableEvaluator:
     @classmethod
     def from_setup(cls, setup: Mapping[str, Any]) -> Self:
         """The evaluator that a study describes in JSON: ``evaluator``, ``space``, ``base``, ``direction``."""
-        space = parse_space_text(setup["space"]["text"], setup["space"]["file"])
+        described = setup["space"]
+        space = parse_space_text(described["text"], described["file"], train=settings_syntax(described["train"]))
         return cls(table_of(setup["evaluator"]["table"], space, base=Path(setup["base"]), direction=setup["direction"]))
 
     def evaluate(self, job: Job, report: Callable[[EpochReport], Status | None]) -> Result:

@@ -15,6 +15,8 @@ from metanas.space import SearchSpace, did_you_mean
 
 SHIPPED = "benchmarks"
 """Name of the predictor that comes with metanas: learned from tables of benchmarks."""
+NO_PREDICTOR = "none"
+"""What stands for no predictor where a name is asked for."""
 _NAME = re.compile(r"[\w-]{1,80}")
 
 
@@ -39,6 +41,8 @@ def place_for(name: str, *, base: Path) -> Path:
     """Where a predictor is written that is to have this name: a path with a ``/`` as it is, from ``base``."""
     if "/" in name or os.sep in name:
         return (base / Path(name).expanduser()).resolve()
+    if name == NO_PREDICTOR:
+        raise MetanasError("'none' is no name of a predictor: it stands for none", remedy="choose another name")
     if not _NAME.fullmatch(name):
         raise MetanasError("a predictor's name is letters, digits, _ and -, or a path with a /", found=repr(name))
     return own_folder() / name

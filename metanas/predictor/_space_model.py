@@ -27,7 +27,7 @@ from metanas.predictor._parts import (
 )
 from metanas.predictor._source import Source
 from metanas.predictor._warp import normal_scores
-from metanas.space import Rows, SearchSpace
+from metanas.space import Decision, Rows, SearchSpace
 from metanas.tables import RowLookup, TaskData
 
 Array = npt.NDArray[Any]
@@ -59,8 +59,8 @@ that luck decides more among them than among the random ones that scales are lea
 _PROXIES_SHARE = 0.2
 """Factor of the proxies' average in the prior mean: on NAS-Bench-201 0.15 was best with single trainings, 0.3 with means, and 0 and
 0.6 were worse."""
-_ENCODERS: dict[tuple[str, str], NetworkEncoder] = {}
-"""By name and text of the space: learning one costs seconds."""
+_ENCODERS: dict[tuple[str, str, tuple[Decision, ...]], NetworkEncoder] = {}
+"""By name and text of the space, and its decisions, some of which a run file may add: learning one costs seconds."""
 _MOST_ENCODERS = 8
 _TELLS, _DISTRUST = 0.1, 6.0
 """Mean rank correlation with which sources must predict each other, and what experts lose in log weight that learned from
@@ -73,7 +73,7 @@ _PLAIN_PRIOR, _UNTAUGHT_PRIOR = -1.0, -2.0
 
 def encoder_of(space: SearchSpace) -> NetworkEncoder:
     """The encoder of a space, the same wherever it is asked for."""
-    key = space.name, space.text
+    key = space.name, space.text, space.decisions
     if key not in _ENCODERS:
         if len(_ENCODERS) >= _MOST_ENCODERS:
             _ENCODERS.clear()

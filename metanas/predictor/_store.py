@@ -24,7 +24,7 @@ from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import KERNEL, MOST, Smoother, Source
 from metanas.predictor._space_model import SpaceModel
-from metanas.space import SearchSpace, parse_space_text
+from metanas.space import SearchSpace, parse_space_text, settings_syntax
 
 Array = npt.NDArray[Any]
 
@@ -163,7 +163,8 @@ def _opened(folder: Path, wanted: Callable[[SearchSpace], bool]) -> tuple[str, t
         arrays = load_file(folder / ARRAYS)
         models = []
         for number, settings in enumerate(card["spaces"]):
-            space = parse_space_text(_text(settings["text"]))
+            added = settings_syntax(dict(settings.get("settings", {})))
+            space = parse_space_text(_text(settings["text"]), train=added)
             if wanted(space):
                 models.append(_model(space, settings, _part(arrays, f"{number}.")))
         return _text(card["name"]), tuple(models)
@@ -185,6 +186,7 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
     return {
         "name": model.space.name,
         "text": model.space.text,
+        "settings": dict(model.space.settings),
         "features": list(model.encoder.structure.names),
         "share": model.share,
         "length": model.length,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,7 +17,7 @@ from metanas.space._parse_values import kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
 from metanas.space._resolve import resolve
 from metanas.space._space import SearchSpace
-from metanas.space._syntax import ValueSyntax
+from metanas.space._syntax import ChoiceValue, Constant, Formula, RangeValue, ValueSyntax
 from metanas.space._yaml import MapNode, ScalarNode, parse_yaml, plain, read_text
 
 _MERGED = ("let", "ops", "blocks", "train")
@@ -82,7 +83,7 @@ def parse_space_text(
     problems.raise_if_any()
     return SearchSpace(
         name=syntax.name, about=syntax.about, source=syntax.source, input=syntax.input, decisions=resolved.decisions,
-        template=resolved.template, recipe=resolved.recipe, constraints=checked, text=text,
+        template=resolved.template, recipe=resolved.recipe, constraints=checked, text=text, settings=_settings_json(train or {}),
         tabular=syntax.network is None,
         limits=tuple(
             EdgeLimit(f"{place or 'the cell'} has at most {most} edges", columns, most)
@@ -139,6 +140,25 @@ def settings_syntax(settings: Mapping[str, object]) -> dict[str, ValueSyntax]:
     parsed = {name: parse_value(node, f"$.train.{name}", problems) for name, node in root.entries.items()}
     problems.raise_if_any()
     return parsed
+
+
+def _settings_json(settings: Mapping[str, ValueSyntax]) -> dict[str, Any]:
+    """The inverse of :func:`settings_syntax`."""
+    return {name: _value_json(value) for name, value in settings.items()}
+
+
+def _value_json(value: ValueSyntax) -> Any:
+    match value:
+        case Constant():
+            return value.value
+        case Formula():
+            return value.text
+        case ChoiceValue():
+            found: dict[str, Any] = {"choice": list(value.values), "prior": list(value.prior)}
+        case RangeValue():
+            ends = [value.low, value.high]
+            found = {"float" if value.real else "int": ends, "step": value.step, "log": value.log}
+    return {key: entry for key, entry in (found | {"id": value.id}).items() if entry not in (None, "", [], False)}
 
 
 def find_space(space: str | Path, *, base: Path | None = None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ class SearchSpace:
     """Bounds on the edges of cells."""
     text: str = field(default="", repr=False)
     """The file itself."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Training settings of a run file that were added to the file's, as JSON values; see :func:`settings_syntax`."""
 
     @cached_property
     def columns(self) -> Mapping[str, int]:

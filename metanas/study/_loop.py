@@ -20,6 +20,7 @@ from metanas.study._recovery import Recovery
 from metanas.study._run_file import RunFile
 from metanas.study._stopping import make_stopping
 from metanas.study._supernet import train_supernet
+from metanas.study._timeline import time_so_far
 from metanas.study._trials import Trials
 from metanas.trial import Attempt, EpochReport, Result, Status, TrialRecord
 from metanas.worker import Ended, Engine, Event, Reported, Spooled, Started, drop_spooled
@@ -89,7 +90,8 @@ class Search:
     def _limits(self) -> Limits:
         run, deadline = self.run_file, None
         if run.time is not None:
-            spent = seconds_spent(list(self.trials.records.values()))
+            # Trials alone do not tell how long those ran that were cut off.
+            spent = max(seconds_spent(list(self.trials.records.values())), time_so_far(self.folder.log)[0])
             deadline = self.engine.time() + max(0.0, run.time - spent)
         gpu_seconds = None if run.gpu_hours is None else 3600 * run.gpu_hours
         return Limits(trials=run.trials, deadline=deadline, gpu_seconds=gpu_seconds, target=run.target)

@@ -30,6 +30,7 @@ from metanas.study._run_file import RunFile
 from metanas.study._run_reader import read_run_file
 from metanas.study._storage import disk_errors, open_storage
 from metanas.study._strategies import takes_model
+from metanas.study._timeline import time_so_far
 from metanas.study._trials import Trials, open_study
 from metanas.trial import Result
 from metanas.worker import Slot, make_engine, plan_slots
@@ -93,7 +94,7 @@ def run_session(
             setup = _setup(planned, slots, allow_python)
             engine = make_engine(
                 run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options,
-                since=max((r.ended or r.started or 0.0 for r in trials.records.values()), default=0.0),
+                since=max(time_so_far(folder.log)[1], *(r.ended or r.started or 0.0 for r in trials.records.values()), 0.0),
             )  # fmt: skip
             trials.clock = engine.time
             folder.write_info(folder.read_info() | {"workers": engine.capacity})
@@ -143,17 +144,24 @@ def _outcome(search: Search, *, trains: bool) -> Outcome:
 
 def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
     """Note of what a study is, and refuse another search's: run folders may share a study, and so its trials."""
-    space = hashlib.sha256(planned.space.text.encode()).hexdigest()
+    space = planned.space
+    decisions = [(d.name, d.kind, [repr(value) for value in d.values], d.log) for d in space.decisions]
+    is_now = {
+        "space": hashlib.sha256(space.text.encode()).hexdigest(),
+        "data": planned.fingerprint,
+        # Some may be the run file's. Trials of others could not be compared, nor even be read.
+        "decisions": hashlib.sha256(json.dumps(decisions).encode()).hexdigest(),
+        # By which the data are split: what chose the earlier trials would be tested on what those were trained on.
+        "seed": planned.run.seed,
+    }
     known = storage.get_study_user_attrs(study_id)
-    for key, value in {"metanas:space": space, "metanas:data": planned.fingerprint}.items():
-        if key not in known:
-            storage.set_study_user_attr(study_id, key, value)
-        elif known[key] != value:
-            what = key.removeprefix("metanas:")
-            raise StudyError(
-                f"a study keeps its {what}", found=f"another {what} than that of its first session", where="study",
-                remedy="start a new search",
-            )  # fmt: skip
+    for what, value in is_now.items():
+        before = known.get(f"metanas:{what}")
+        if before is None:
+            storage.set_study_user_attr(study_id, f"metanas:{what}", value)
+        elif before != value:
+            found = f"{value} instead of {before}" if what == "seed" else "others than those of its first session"
+            raise StudyError(f"a study keeps its {what}", found=found, where="study", remedy="start a new search")
 
 
 def _same_data(folder: RunFolder, planned: Plan) -> None:

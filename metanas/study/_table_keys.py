@@ -38,7 +38,7 @@ def table_keys(
         found["facts"] = _facts(values, entries["facts"], f"{path}.facts")
     if not found.get("file"):
         problems.add(node.mark, path, "a table has a file or a benchmark", remedy="write e.g. {file: results.csv}")
-    if sum(key in found for key in ("metric", "maximize", "minimize")) != 1:
+    if sum(bool(found.get(key)) for key in ("metric", "maximize", "minimize")) != 1:
         problems.add(
             node.mark, path, "a table names one metric column, as metric, maximize or minimize",
             remedy="write e.g. {maximize: val_acc}",

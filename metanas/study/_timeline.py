@@ -41,6 +41,23 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity, ending=ending)
 
 
+def time_so_far(log: Path) -> tuple[float, float]:
+    """Seconds of a run's sessions together, each until it ended or was last heard of; and when that was of the last one.
+
+    Zeros where there was none.
+    """
+    seconds = began = heard = 0.0
+    ended = True
+    for event in _events(log):
+        if event["event"] == "session_began":
+            seconds += heard - began
+            began, ended = event["time"], False
+        elif ended:  # of the final training, which no limit of the search counts
+            continue
+        heard, ended = event["time"], event["event"] == "session_ended"
+    return seconds + heard - began, heard
+
+
 def _spans(
     events: list[dict[str, Any]], ends: dict[str, dict[str, Any]], last: float, goes_on: bool, shift: float
 ) -> list[Span]:

@@ -58,7 +58,7 @@ class TableFile:
 def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: Any) -> ResultTable:
     """The results in a file; ``options`` are the fields of :class:`TableFile`.
 
-    Every column besides the decisions, ``cost`` and ``repeat`` that holds numbers is a metric.
+    Every column besides the decisions and ``repeat`` that holds numbers is a metric.
 
     Raises
     ------
@@ -73,15 +73,10 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
     frame = _read(spec)
     if not frame.height:
         raise DataError("the table must hold rows", found="none", where=where, remedy="check that the file is whole")
-    for name, what in ((spec.metric, "the metric"), (spec.cost, "the cost"), (spec.repeat, "the repeat"), (spec.test, "the test metric")):  # fmt: skip
-        if name is not None and name not in frame.columns:
-            raise DataError(
-                f"{what} must be a column of the table", found=f"{name!r}; the columns are {_listed(frame.columns)}",
-                remedy=did_you_mean(name, frame.columns), where=where,
-            )  # fmt: skip
+    _check_columns(spec, found, frame.columns)
     lines = _rows(frame, found, where)
     rows, place, repeat = _grouped(lines, None if spec.repeat is None else frame[spec.repeat].to_list(), spec, where)
-    other = {*(d.name for d in found.decisions), spec.cost, spec.repeat}
+    other = {*(d.name for d in found.decisions), spec.repeat}
     metrics = {
         name: _spread(_numbers(frame, name, where, needed=name in (spec.metric, spec.test)), place, repeat)
         for name in frame.columns
@@ -104,6 +99,26 @@ def read_table(file: str | Path, *, space: str | Path | SearchSpace, **options: 
         name=spec.title, space=found, rows=rows, metrics=metrics, metric=spec.metric, direction=spec.direction,
         test=spec.test, cost=cost, facts=spec.facts,
     )  # fmt: skip
+
+
+def _check_columns(spec: TableFile, space: SearchSpace, columns: Sequence[str]) -> None:
+    """Check that the columns that a table's description names are there, each for one purpose."""
+    taken = {decision.name: f"the decision {decision.name}" for decision in space.decisions}
+    where = str(spec.file)
+    for name, what in ((spec.metric, "the metric"), (spec.cost, "the cost"), (spec.repeat, "the repeat"), (spec.test, "the test metric")):  # fmt: skip
+        if name is None:
+            continue
+        if name not in columns:
+            raise DataError(
+                f"{what} must be a column of the table", found=f"{name!r}; the columns are {_listed(columns)}",
+                remedy=did_you_mean(name, columns), where=where,
+            )  # fmt: skip
+        if name in taken:
+            raise DataError(
+                "a column of a table is one thing", found=f"{name!r} for {what} and {taken[name]}", where=where,
+                remedy="name another column for one of them",
+            )  # fmt: skip
+        taken[name] = what
 
 
 # --- the file
@@ -138,6 +153,10 @@ def _read_database(spec: TableFile) -> pl.DataFrame:
         # Read only, so that a name mistyped makes no empty database and a table in use stays as it is.
         with closing(sqlite3.connect(f"{spec.file.absolute().as_uri()}?mode=ro", uri=True)) as database:
             names = [n for (n,) in database.execute("select name from sqlite_master where type in ('table', 'view')")]
+            if not names:
+                raise DataError(
+                    "a database holds a table", found="none", where=where, remedy="check that the file is whole"
+                )
             name = spec.table or (names[0] if len(names) == 1 else "")
             if name not in names:
                 raise DataError(
@@ -160,7 +179,8 @@ def _rows(frame: pl.DataFrame, space: SearchSpace, where: str) -> Rows:
     missing = [d.name for d in space.decisions if d.name not in frame.columns]
     if missing:
         spare = [name for name in frame.columns if name not in space.columns]
-        near = "; ".join(f"{name}: {hint}" for name in missing[:_SHOWN] if (hint := did_you_mean(name, spare)))
+        hints = {name: did_you_mean(name, spare) for name in missing[:_SHOWN]}
+        near = "; ".join(f"{name}: {hint}" for name, hint in hints.items() if hint.startswith("did you mean"))
         raise DataError(
             f"the table has a column for each decision of the space {space.name}",
             found=f"none for {_listed(missing)}; it has {_listed(frame.columns)}", where=where,
@@ -175,9 +195,20 @@ def _rows(frame: pl.DataFrame, space: SearchSpace, where: str) -> Rows:
             "an active decision has a value",
             found=f"none of {space.decisions[column].name} in row {line + 1}",
             where=where,
+            remedy=_empty_option(space.decisions[column]),
         )
     # What a table says of decisions that are off is of no account.
     return np.where(active, rows, -1)
+
+
+def _empty_option(decision: Decision) -> str:
+    """What to do where an option is called what an empty cell of a CSV may hold."""
+    from metanas.data import MISSING_TEXTS
+
+    named = [value for value in decision.values if isinstance(value, str) and value in MISSING_TEXTS]
+    return (
+        f"cells with {named[0]!r} count as empty in a CSV: call the option otherwise, or use Parquet" if named else ""
+    )
 
 
 def _indices(series: pl.Series, decision: Decision, where: str) -> npt.NDArray[np.int64]:

@@ -50,6 +50,41 @@ def test_the_report_tells_what_tables_hold(bench_file: Write, command: Command) 
     assert "| set1 | acc, maximize | 64 | 0 | 3 | " in page
 
 
+def test_the_report_says_what_only_some_tables_have(bench_file: Write, command: Command) -> None:
+    tasks = _tasks(bench_file)
+    del tasks[0]["test"], tasks[2]["cost"]
+    path = bench_file(tasks=tasks, seeds=1)
+    out = path.parent / "out"
+    assert command("bench", path, "--out", out, "--processes", 1)[0] == 0
+    page = (out / "report.md").read_text()
+    assert "no search saw test values. Over set1, set2: the other tables have none." in page
+    assert "one after another. Over set0, set1: the other tables have none." in page
+    assert "transfer know" not in page
+    alone = bench_file(tasks=tasks[:1], seeds=1, strategies=["source_rank", "random"], workers=3)
+    assert command("bench", alone, "--out", out, "--processes", 1)[0] == 0
+    page = (out / "report.md").read_text()
+    assert "3 at once; an evaluation gives the mean over the table's repeats. There are no other data sets" in page
+    assert "## Virtual time" in page
+    assert "## Test value" not in page
+
+
+def test_what_cannot_work_is_told_before_anything_runs(bench_file: Write, command: Command) -> None:
+    path = bench_file(strategies=["random", "source_rank"])
+    (path.parent / "file").write_text("")
+    code, _, said = command("bench", path, "--out", path.parent / "file", "--processes", 1)
+    assert code == 2
+    assert "a bench has a folder for its results" in said
+    (path.parent / "other.yaml").write_text("space: o\ninput: table\ntabular: {a: {choice: [p, q, r, s]}}")
+    (path.parent / "other.csv").write_text("a,acc\np,1\nq,2\n")
+    other = {"file": "other.csv", "space": "other.yaml", "maximize": "acc"}
+    path = bench_file(strategies=["random", "source_rank"], sources={"tasks": [other]})
+    out = path.parent / "out"
+    code, _, said = command("bench", path, "--out", out, "--processes", 1)
+    assert code == 2
+    assert "source and target have the same decisions, found other for set0" in said
+    assert not out.exists()
+
+
 def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(bench_file: Write) -> None:
     first = read_bench_file(bench_file(tasks=_tasks(bench_file)[:1]))
     out = bench_file().parent / "out"

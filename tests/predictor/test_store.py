@@ -12,7 +12,7 @@ import pytest
 
 from metanas.errors import MetanasError
 from metanas.predictor import Predictor, SpaceModel, load_predictor, save_predictor
-from metanas.space import parse_space_text
+from metanas.space import parse_space_text, settings_syntax
 from metanas.tables import TaskData
 
 TEXT = """
@@ -52,6 +52,28 @@ def test_a_predictor_survives_its_folder(model: SpaceModel, tmp_path: Path) -> N
     assert read is not None
     assert np.allclose(read.on(rows)[1], model.on(rows)[1], atol=1e-5)
     assert read.encoder.structure.names == model.encoder.structure.names
+
+
+def test_decisions_that_a_run_file_adds_are_kept(tmp_path: Path) -> None:
+    added = {
+        "lr": {"float": [0.001, 0.1], "log": True, "id": "rate"}, "batch_size": {"choice": [16, 32], "prior": [1, 3]},
+        "momentum": {"float": [0.5, 0.9], "step": 0.1}, "warmup": 0.1, "weight_decay": {"choice": [0, 0.01]},
+    }  # fmt: skip
+    space, plain = parse_space_text(TEXT, train=settings_syntax(added)), parse_space_text(TEXT)
+    assert len(space.decisions) == len(plain.decisions) + 4
+    models = []
+    for each in (plain, space):
+        rows = each.sample(40, np.random.default_rng(0))
+        task = TaskData(name="p", space=each, rows=rows, losses=rows.sum(axis=1, keepdims=True).astype(float))
+        models.append(SpaceModel.fit(each, [task]))
+    save_predictor(Predictor(name="both", models=tuple(models)), tmp_path / "both")
+    read = load_predictor(tmp_path / "both")
+    for model in models:
+        again = read.model_for(model.space)
+        assert again is not None
+        assert again.space.decisions == model.space.decisions
+        rows = model.space.sample(50, np.random.default_rng(1))
+        assert np.allclose(again.on(rows)[1], model.on(rows)[1], atol=1e-5)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -45,7 +45,7 @@ def test_what_the_table_has_is_evaluated_and_nothing_else(tmp_path: Path, strate
     assert {trial.status for trial in own} == {Status.COMPLETE}
     assert dict(result.best.decisions) == {"a": "p", "b": 4}
     assert result.best.values == (83.0,)
-    assert result.best.metrics == {"acc": 83.0, "size": 3.0}
+    assert result.best.metrics == {"acc": 83.0, "size": 3.0, "seconds": 14_400.0}
 
 
 def test_trials_are_dated_by_the_table_and_run_side_by_side(tmp_path: Path) -> None:
@@ -81,6 +81,10 @@ def test_a_limit_of_time_cuts_trials_where_it_is(tmp_path: Path, hours: int) -> 
     timeline = read_timeline(folder.log)
     assert timeline.seconds == pytest.approx(3600 * hours, abs=1)
     assert timeline.ending == Ending.TIME
+    # The clock goes on from there, and what was cut off counts.
+    for more in (hours, hours + 1):
+        run_session(RunFolder.open(folder.path), sets=[f"search.time={more}h"])
+        assert read_timeline(folder.log).seconds == pytest.approx(3600 * more, abs=1)
 
 
 def test_a_search_that_has_evaluated_all_there_is_can_be_gone_on_with(tmp_path: Path, command: Any) -> None:
@@ -107,10 +111,17 @@ def test_several_objectives(tmp_path: Path) -> None:
     assert {tuple(t.values or ()) for t in result.pareto} == {(80.0, 0.0), (81.0, 1.0), (82.0, 2.0), (83.0, 3.0)}
 
 
+def test_the_cost_is_an_objective_like_other_columns(tmp_path: Path) -> None:
+    result = _search(_write(tmp_path, objective={"maximize": "acc", "minimize": "seconds"}))
+    assert {tuple(t.values or ()) for t in result.pareto} == {(80.0 + n, 3600.0 * (1 + n)) for n in range(4)}
+
+
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
         ({"table": {"metric": "acx"}}, "did you mean 'acc'"),
+        ({"table": {"metric": "b"}}, "found 'b' for the metric and the decision b"),
+        ({"table": {"metric": "acc", "cost": "acc"}}, "found 'acc' for the cost and the metric"),
         ({"objective": {"maximize": "siz"}}, "did you mean 'size'"),
         ({"objective": None}, "a metric of your own needs a direction"),
         ({"table": {"cost": ""}}, "needs the table's training seconds"),

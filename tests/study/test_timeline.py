@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from metanas.study import read_timeline
+from metanas.study._timeline import time_so_far
 from metanas.trial import Status
 
 
@@ -64,6 +65,14 @@ def test_a_search_that_goes_on_has_jobs_under_way(tmp_path: Path) -> None:
     timeline = read_timeline(write(tmp_path / "log.jsonl", *EVENTS), running=True, now=4610.0)
     (running,) = timeline.running
     assert (running.job, running.began, running.ended) == ("d", 15, 20)
+
+
+def test_time_so_far_is_that_of_sessions_and_not_of_what_comes_after(tmp_path: Path) -> None:
+    assert time_so_far(tmp_path / "none.jsonl") == (0, 0)
+    log = write(tmp_path / "log.jsonl", (900.0, "proxy", {}), *EVENTS)
+    assert time_so_far(log) == (15, 4605)
+    log = write(log, *EVENTS, (4607.0, "session_ended", {}), (4660.0, "final_ended", {}))
+    assert time_so_far(log) == (17, 4607)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_csv(tmp_path: Path) -> None:
     assert table.mean_losses.tolist() == [-0.5, -0.6, -0.7]
     assert table.seconds is not None
     assert table.seconds.tolist() == [10, 20, 30]
-    assert set(table.metrics) == {"val_acc"}
+    assert set(table.metrics) == {"val_acc", "seconds"}
 
 
 def test_parquet_and_sqlite_say_the_same_as_the_csv(tmp_path: Path) -> None:
@@ -100,6 +100,8 @@ def test_a_metric_that_is_true_or_false_is_no_number(tmp_path: Path) -> None:
         (("30", "-30"), {"cost": "seconds"}, "a cost is at least 0"),
         ((",30", ","), {"cost": "seconds"}, "what has a metric has a cost, found 1 results without"),
         (("", ""), {"table": "x"}, "only a database has tables"),
+        (("", ""), {"repeat": "val_acc"}, "found 'val_acc' for the repeat and the metric"),
+        (("", ""), {"test": "width"}, "found 'width' for the test metric and the decision width"),
     ],
 )
 def test_mistakes(tmp_path: Path, change: tuple[str, str], options: dict[str, str], says: str) -> None:
@@ -126,6 +128,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.db").write_bytes(b"not a database, and long enough to be looked at" * 20)
     with pytest.raises(MetanasError, match="cannot be read as a database"):
         _table(tmp_path / "bad.db")
+    sqlite3.connect(tmp_path / "empty.db").close()
+    with pytest.raises(MetanasError, match="a database holds a table, found none"):
+        _table(tmp_path / "empty.db")
     with closing(sqlite3.connect(tmp_path / "two.db")) as database:
         database.execute("create table first (a text)")
         database.execute("create table second (a text)")
@@ -147,3 +152,11 @@ def test_what_is_infinite_in_a_column_that_nobody_searches_on_is_left_out(tmp_pa
     lines = [f"{line},{more}" for line, more in zip(CSV.splitlines(), ("loss", "1.5", "inf", "2.5"), strict=True)]
     table = _table(_write(tmp_path, "\n".join(lines)))
     assert np.isnan(table.metrics["loss"]).sum() == 1
+
+
+def test_an_option_that_is_called_as_an_empty_cell(tmp_path: Path) -> None:
+    space = parse_space_text("space: s\ninput: table\ntabular: {op: {choice: [a, 'null']}}")
+    path = tmp_path / "results.csv"
+    path.write_text("op,acc\na,1\nnull,2\n")
+    with pytest.raises(MetanasError, match="found none of op in row 2; cells with 'null' count as empty in a CSV"):
+        read_table(path, space=space, metric="acc", direction="maximize")
