@@ -78,14 +78,14 @@ def _meaning(space: SearchSpace) -> list[Decision]:
 
 
 def _shape(part: Any) -> Any:
-    """A template, place names left out, as nested tuples that can be compared."""
+    """A template as nested tuples that can be compared, without names of places and where in a file they stand."""
     if isinstance(part, (str, int, float, bool, frozenset)) or part is None:
         return part
     if isinstance(part, Mapping):
         return tuple(sorted((str(key), _shape(value)) for key, value in part.items()))
     if isinstance(part, Sequence):
         return tuple(_shape(item) for item in part)
-    names = [name for name in getattr(part, "__dataclass_fields__", {}) if name != "site"]
+    names = [name for name in getattr(part, "__dataclass_fields__", {}) if name not in ("site", "mark", "path")]
     return (type(part).__name__, *(_shape(getattr(part, name)) for name in names))
 
 

@@ -22,6 +22,7 @@ from metanas.study._objective_keys import first_quality
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
+from metanas.tables import ResultTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,12 +213,23 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
             remedy="name their column as 'cost', or use another engine",
         )  # fmt: skip
     gate = Gate(space, (1,), 1, samples=1, table=table)
-    # What it learned from this very table would be no prediction.
-    model = None if model is None else model.without(table.task(None, generator(0, "table")))
+    model = None if model is None else _unseen(model, table, run)
     model = _of_quality(model, run, objectives)
     return Plan(
         run=run, space=space, dataset=None, splits=None, preparation=None, objectives=objectives, gate=gate, model=model
     )
+
+
+def _unseen(model: SpaceModel, table: ResultTable, run: RunFile) -> SpaceModel:
+    """The model without what it learned from this very table, which would be no prediction."""
+    unseen = model.without(table.task(None, generator(0, "table")))
+    if model.sources and not unseen.sources and run.predictor is not None:
+        raise MetanasError(
+            "a predictor for a search over a table knows something else than this table",
+            found=f"{', '.join(source.name for source in model.sources)}, of the same results", where=run.file,
+            remedy="leave the predictor out, or fold another task in with 'metanas predictor update'",
+        )  # fmt: skip
+    return unseen
 
 
 def _an(kind: str) -> str:

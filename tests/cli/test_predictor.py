@@ -228,6 +228,7 @@ def test_a_predictor_is_judged_on_other_tasks_than_those_it_knows(kitchen: Path,
         (("fit", "--from", "nasbench201/cifar11", "-o", "a"), "did you mean 'cifar10'"),
         (("fit", "--from", "x.csv", "-o", "a"), "write a bench file"),
         (("fit", "--from", "tables.yaml", "-o", "a b"), "a predictor's name"),
+        (("fit", "--from", "tables.yaml", "-o", "none"), "'none' is no name of a predictor"),
         (("fit", "--from", "tables.yaml", "-o", "a", "--known", "some"), "--known"),
         (("show", "nobody"), "no predictor has the name 'nobody'"),
         (("update", "nobody", "--from", "tables.yaml"), "no predictor has the name"),
@@ -363,6 +364,10 @@ def test_a_table_is_known_under_any_name(kitchen: Path, command: Command) -> Non
     assert model is not None
     assert [source.name for source in model.sources] == ["y"]
     bench_file(kitchen, "one.yaml", ["x.csv"])
+    assert command("predictor", "fit", "--from", "one.yaml", "-o", "same")[0] == 0
+    code, _, err = command("search", run_file(kitchen, "x"), "--predictor", "same")
+    assert code == 2
+    assert "knows something else than this table, found x, of the same results" in err
     options = ("--seeds", "1", "--searches", "0", "--json")
     one = json.loads(command("predictor", "evaluate", "--from", "one.yaml", "--predictor", "cook", *options)[1])
     named = json.loads(command("predictor", "evaluate", "--from", "named.yaml", "--predictor", "cook", *options)[1])

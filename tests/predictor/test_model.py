@@ -188,6 +188,12 @@ def test_what_makes_a_space_another_one_is_said(change: tuple[str, str], says: s
     assert bool(difference(known, other)) == bool(says)
 
 
+def test_a_space_in_another_place_and_under_another_name_is_the_same(text: str) -> None:
+    moved = text.replace("space: toy", "# A comment.\n\nspace: renamed").replace("network:", "network:\n  # Another.")
+    assert moved.count("renamed") == 1
+    assert same_space(parse_space_text(text, "one.yaml"), parse_space_text(moved, "two.yaml"))
+
+
 def test_the_network_around_the_decisions_makes_another_space(text: str) -> None:
     assert "the network around" in difference(
         parse_space_text(text), parse_space_text(text.replace("kernel: 5", "kernel: 7"))

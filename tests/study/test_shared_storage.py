@@ -73,6 +73,24 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(toy: Any, tmp_path
         toy.session(other)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("search.seed=7", "a study keeps its seed, found 7 instead of 0"),
+        ("train.batch_size={choice: [8, 16]}", "a study keeps its decisions"),
+    ],
+)
+def test_a_resume_that_would_part_trials_from_earlier_ones_is_refused(toy: Any, change: str, says: str) -> None:
+    folder = toy.create(search={"trials": 2})
+    toy.session(folder)
+    before = folder.run_file.read_text()
+    with pytest.raises(StudyError, match=says):
+        toy.session(folder, sets=[change, "search.trials=3"])
+    assert folder.run_file.read_text() == before
+    toy.session(folder, sets=["search.trials=3", "search.seed=0"])
+    assert len(SearchResult.load(folder.path).trials) == 3
+
+
 def test_two_searches_of_one_name_do_not_meet_in_a_storage(toy: Any, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
     names = {toy.create(storage=url).read_info()["study"] for _ in range(3)}
