@@ -130,13 +130,20 @@ def search(
     elif isinstance(data, Path):
         settings["data"] = str(data)
     try:
-        text = json.dumps(_given(**settings))
+        text = json.dumps(_given(**settings), default=_plain)
     except TypeError as error:
         raise MetanasError(
             "the arguments of a search are numbers, texts, lists and mappings", found=str(error)
         ) from error
     run = parse_run_text(text, "<search>", base=Path.cwd())
     return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
+
+
+def _plain(value: object) -> object:
+    """Numbers of numpy's as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is none of these")
 
 
 def resume(

@@ -146,10 +146,11 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"no {name} here", name=name)
 sys.meta_path.insert(0, Refuse())
 sys.path.insert(0, sys.argv[1])
+import numpy
 import torch
 import network
 samples = json.load(open(sys.argv[2]))
-samples = torch.tensor(samples) if sys.argv[3] == "image" else samples
+samples = {"image": torch.tensor, "array": numpy.array}.get(sys.argv[3], lambda rows: rows)(samples)
 prepared = network.prepare(samples)
 with torch.inference_mode():
     outputs = network.load()(prepared)
@@ -169,6 +170,8 @@ def outputs(best: Path, samples: Any, kind: str, tmp_path: Path) -> dict[str, An
 def test_the_exported_image_network_is_the_searched_one(digits: Searched, tmp_path: Path) -> None:
     images = load_digits().images[:50, None]
     found = outputs(digits.folder / "best", images.tolist(), "image", tmp_path)
+    as_array = outputs(digits.folder / "best", images.tolist(), "array", tmp_path)
+    assert as_array["prepared"] == found["prepared"]
     prepared = digits.result.preparation.transform(images)
     np.testing.assert_allclose(found["prepared"], prepared, atol=1e-5)
     with torch.inference_mode():

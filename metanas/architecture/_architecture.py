@@ -14,7 +14,7 @@ from metanas.architecture._graph import OpGraph, expand
 from metanas.architecture._identity import CanonicalIds
 from metanas.architecture._layers import LayerGraph, Modules
 from metanas.architecture._lower import lower
-from metanas.architecture._rules import Shape
+from metanas.architecture._rules import Shape, ShapeError
 from metanas.errors import MetanasError
 from metanas.space import Constraint, Scalar, SearchSpace
 
@@ -100,6 +100,8 @@ class Architecture:
             If no such network can be built.
 
         """
+        if self.space.tabular:
+            raise ShapeError("a tabular space has no networks to build", found=f"the space {self.space.name}")
         return lower(self.graph, input_shape, outputs, vocabulary, modules=modules)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def init(folder: Path, data: str, **described: str | None) -> None:
     metric = "{maximize: accuracy}" if dataset.task == "classification" else "{maximize: r2}"
     written[0].write_text(space_text, encoding="utf-8")
     written[1].write_text(run_text.replace("METRIC", metric).replace("DATA", line), encoding="utf-8")
-    click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {written[1]}")
+    click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {shlex.quote(str(written[1]))}")
 
 
 def _quoted(text: str | None) -> str:

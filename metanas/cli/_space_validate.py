@@ -78,9 +78,15 @@ def rows_text(space: SearchSpace) -> str:
 def _check(space: SearchSpace, data: str | None, shape: str | None, allow_python: bool) -> ShapeCheck | None:
     """The check of a space's shapes; None when it has none."""
     from metanas.architecture import check_shapes, has_shapes
+    from metanas.errors import MetanasError
     from metanas.space import ops_in
 
     if not has_shapes(space):
+        if space.tabular and (data or shape):
+            raise MetanasError(
+                "a tabular space has no networks whose shapes could be checked", found=f"the space {space.name}",
+                remedy="leave --data and --input out",
+            )  # fmt: skip
         return None
     modules = None
     if allow_python and "python" in ops_in(space.template):

@@ -14,8 +14,8 @@ STD = torch.tensor({std}).view(-1, 1, 1)
 
 
 def prepare(images):
-    """Raw images (batch, {channels}, height, width), pixel values as in the training data -> the network's input."""
-    return (images.float() - MEAN) / STD
+    """Raw images (batch, {channels}, height, width), a tensor or an array, pixel values as in the training data -> the network's input."""
+    return (torch.as_tensor(images).float() - MEAN) / STD
 '''
 
 _SEQUENCE = '''
@@ -24,8 +24,8 @@ STD = torch.tensor({std}).view(-1, 1)
 
 
 def prepare(sequences):
-    """Raw sequences (batch, {channels}, length), values as in the training data -> the network's input."""
-    return (sequences.float() - MEAN) / STD
+    """Raw sequences (batch, {channels}, length), a tensor or an array, values as in the training data -> the network's input."""
+    return (torch.as_tensor(sequences).float() - MEAN) / STD
 '''
 
 _TEXTS = '''
@@ -45,7 +45,8 @@ def prepare(texts):
 
 _IDS = '''
 def prepare(ids):
-    """Ids of tokens (batch, {length}); 0 for those that the training data did not have."""
+    """Ids of tokens (batch, {length}), a tensor or an array; 0 for those that the training data did not have."""
+    ids = torch.as_tensor(ids)
     return torch.where((ids >= 0) & (ids < {known}), ids, 0)
 '''
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from metanas.space import (
+    FLOAT_LEVELS,
     OPS,
     Branches,
     Cell,
@@ -56,11 +57,11 @@ def scalar(value: Scalar | None) -> str:
 def values_of(decision: Decision, most: int = 80) -> str:
     """A choice's or range's values: ``3, 5, 7``, ``1 to 40``, ``0.0001 to 0.1 log``; ``most`` characters or so."""
     values = decision.values
-    if decision.kind == "float":
+    if decision.kind == "float" and len(values) == FLOAT_LEVELS:
         return f"{scalar(values[0])} to {scalar(values[-1])}" + (" log" if decision.log else "")
-    if decision.kind == "int" and len(values) > 6:
-        step = int(values[1]) - int(values[0])
-        return f"{values[0]} to {values[-1]}" + (f" step {step}" if step != 1 else "")
+    if decision.kind in ("int", "float") and len(values) > 6:
+        step = float(values[1]) - float(values[0])
+        return f"{scalar(values[0])} to {scalar(values[-1])}" + (f" step {step:.4g}" if step != 1 else "")
     texts = [scalar(v) for v in values]
     shown = next(k for k in range(len(texts), 0, -1) if len(", ".join(texts[:k])) <= most or k == 1)
     return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")

@@ -13,6 +13,7 @@ from metanas.space._size import size_json, size_log10, size_text
 from metanas.space._space import Rows, SearchSpace
 from metanas.space._syntax import ValueSyntax
 from metanas.space._template import (
+    FLOAT_LEVELS,
     Branches,
     Cell,
     CellEdge,
@@ -38,6 +39,7 @@ from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, par
 
 __all__ = [
     "ACTIVATIONS",
+    "FLOAT_LEVELS",
     "MEASURES",
     "OPS",
     "Branches",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from metanas.space._expression import ExpressionError, parse_expression
 from metanas.space._problems import Mark, Problems, did_you_mean
 from metanas.space._syntax import ChoiceValue, Constant, Formula, RangeValue, ValueSyntax
-from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode
+from metanas.space._yaml import ListNode, MapNode, Node, Scalar, ScalarNode, plain
 
 MAX_LEVELS = 10_001
 """Most values of one decision: a range longer than this needs a step."""
@@ -28,7 +28,8 @@ def kind_of(node: Node) -> str:
         if node.value is None:
             return "nothing"
         return repr(node.value).lower() if isinstance(node.value, bool) else repr(node.value)
-    return "a list" if isinstance(node, ListNode) else "a mapping"
+    kind, inner = ("list", node.items) if isinstance(node, ListNode) else ("mapping", plain(node))
+    return f"{'a' if inner else 'an empty'} {kind}"
 
 
 class Values:

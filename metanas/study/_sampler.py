@@ -21,7 +21,7 @@ from metanas.errors import ConstraintError, MetanasError
 from metanas.space import Rows, SearchSpace
 from metanas.study._gate import Gate
 from metanas.study._run_file import DEFAULT_STRATEGY
-from metanas.study._strategies import make_strategy, proxies_problem, strategy_problem
+from metanas.study._strategies import TRAINING, make_strategy, proxies_problem, strategy_problem
 from metanas.study._suggest import distribution_of, suggest_row
 
 Row = npt.NDArray[np.int64]
@@ -84,6 +84,12 @@ class MetaSampler(BaseSampler):
         samples: int = 50_000,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise MetanasError(
+                "MetaSampler takes a space that was loaded",
+                found=repr(space),
+                remedy=f"write metanas.load_space({str(space)!r})",
+            )
         self.space = space
         self.strategy = _strategy(strategy, options or {})
         self._seed = secrets.randbits(63) if seed is None else seed
@@ -217,4 +223,9 @@ def _strategy(strategy: str | Strategy, options: Mapping[str, Any]) -> Strategy:
         )
     if problem := strategy_problem(strategy, options) or proxies_problem(options):
         raise problem
+    if strategy in TRAINING:
+        raise MetanasError(
+            "MetaSampler proposes for objectives of your own, and trains nothing itself", found=repr(strategy),
+            remedy="use another strategy",
+        )  # fmt: skip
     return make_strategy(strategy, options)

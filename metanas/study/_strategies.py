@@ -49,7 +49,7 @@ _NOT_SETTINGS = ("sources", "facts", "model", "ranking", "single")
 """Fields of strategies that are no settings: what is known of other data sets and of this one."""
 NEED_SOURCES = ("source_rank", "source_ridge", "source_gp", "rgpe")
 """Of these, the ones that do nothing without source tasks."""
-_TRAINS = ("supernet",)
+TRAINING = ("supernet",)
 """And those that train on the data themselves, where a bench looks results up."""
 SAMPLERS: Mapping[str, str] = {
     "random": "RandomSampler",
@@ -71,7 +71,7 @@ _GRID = 1_000_000
 
 def strategy_names(*, bench: bool = False) -> list[str]:
     """All names that ``search.strategy`` takes, or a bench."""
-    ours = [name for name in STRATEGIES if name not in (_TRAINS if bench else NEED_SOURCES)]
+    ours = [name for name in STRATEGIES if name not in (TRAINING if bench else NEED_SOURCES)]
     return [*ours, *(f"optuna:{name}" for name in SAMPLERS)]
 
 
@@ -85,7 +85,7 @@ def strategy_problem(name: str, options: Mapping[str, Any], *, bench: bool = Fal
             f"{name} learns from results on other data sets, which 'metanas bench' alone hands over",
             remedy="use another strategy, such as gp",
         )
-    if name in _TRAINS and bench:
+    if name in TRAINING and bench:
         return MetanasError(
             "a supernet is trained on data, and a bench looks results up", found=name, remedy="use another strategy"
         )

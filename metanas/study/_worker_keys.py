@@ -7,7 +7,7 @@ from typing import Any
 from metanas.space import MapNode, Node, ScalarNode, did_you_mean, kind_of, plain
 from metanas.study._keys import Keys, is_null
 from metanas.study._quantities import OPTION_KINDS
-from metanas.worker import ENGINE_OPTIONS
+from metanas.worker import ENGINE_OPTIONS, MOST_WORKERS
 
 
 def worker_keys(keys: Keys, root: MapNode) -> tuple[int | str, str, dict[str, Any]]:
@@ -29,9 +29,10 @@ def worker_keys(keys: Keys, root: MapNode) -> tuple[int | str, str, dict[str, An
         count = node.entries.get("count")
         options = _engine_options(keys, node, engine)
     value = count.value if isinstance(count, ScalarNode) else ("auto" if count is None else None)
-    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024):
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_WORKERS):
         assert count is not None
-        keys.problems.add(count.mark, "$.workers", "workers is auto or a whole number from 1", found=kind_of(count))
+        rule = f"workers is auto or a whole number from 1 to {MOST_WORKERS:,}"
+        keys.problems.add(count.mark, "$.workers", rule, found=kind_of(count))
         return "auto", engine, options
     return value if isinstance(value, int) else "auto", engine, options
 

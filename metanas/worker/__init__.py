@@ -1,6 +1,6 @@
 """Who evaluates: engines that take jobs, tell what happens to them, and return results. Loads no torch."""
 
-from metanas.worker._devices import Device, Slot, find_devices, plan_slots
+from metanas.worker._devices import MOST_WORKERS, Device, Slot, find_devices, plan_slots
 from metanas.worker._engine import Ended, Engine, Event, Reported, Started
 from metanas.worker._inline import InlineEngine
 from metanas.worker._local import LocalEngine
@@ -12,6 +12,7 @@ from metanas.worker._spool import Spooled, all_spooled, drop_spooled, read_spool
 
 __all__ = [
     "ENGINE_OPTIONS",
+    "MOST_WORKERS",
     "Device",
     "Ended",
     "Engine",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from metanas.errors import MetanasError
 
+MOST_WORKERS = 1_024
 _MAX_AUTO_CPU_WORKERS = 8
 """More small trainings at a time than this wait for memory bandwidth on most machines."""
 _CONTEXT_BYTES = 512 * 2**20
@@ -83,15 +84,17 @@ def plan_slots(
     thread a worker. ``devices`` and ``cores`` are looked up when not given; a worker then has no more threads than the
     environment's ``OMP_NUM_THREADS`` allows, as other work may share the cores.
 
-    Raises MetanasError when ``workers`` is neither ``auto`` nor a positive integer.
+    Raises MetanasError when ``workers`` is neither ``auto`` nor a whole number from 1 to :data:`MOST_WORKERS`.
     """
     devices = find_devices() if devices is None else devices
     most = _allowed_threads() if cores is None else None
     cores = usable_cores() if cores is None else cores
     if workers == "auto":
         workers = len(devices) or min(cores, _MAX_AUTO_CPU_WORKERS)
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise MetanasError("workers is auto or a whole number from 1", found=repr(workers), where="workers")
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST_WORKERS:
+        raise MetanasError(
+            f"workers is auto or a whole number from 1 to {MOST_WORKERS:,}", found=repr(workers), where="workers"
+        )
     threads = [max(1, cores // workers + (index < cores % workers)) for index in range(workers)]
     threads = [min(count, most or count) for count in threads]
     if not devices:

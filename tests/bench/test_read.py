@@ -77,6 +77,8 @@ values: repeat
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [random]\nseedz: 3", "did you mean 'seeds'"),
         ("tasks: [{benchmark: nasbench201}]\nstrategies: [supernet]", "a supernet is trained on data"),
         ("space: mlp\ndata: wine", "found a run file; start it with 'metanas search'"),
+        ("space: t\ntabular: {a: {choice: [p, q]}}", "found a space file; write e.g. tasks: [{file"),
+        ("tasks: []\nstrategies: [random]", "found an empty list"),
         ("- a", "a bench file is a mapping"),
     ],
 )  # fmt: skip

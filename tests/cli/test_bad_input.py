@@ -137,6 +137,15 @@ def test_samples_that_no_space_can_be_validated_for(
     assert all(word in message for word in words)
 
 
+def test_a_tabular_space_has_no_shapes(command: Command, folder: Path) -> None:
+    (folder / "space.yaml").write_text("space: t\ninput: table\ntabular: {a: {choice: [p, q]}}\n")
+    message = refused(command, folder, "space", "validate", "space.yaml", "--data", "iris")
+    assert "a tabular space has no networks whose shapes could be checked" in message
+    (folder / "one.json").write_text('{"space": "t", "decisions": {"a": "p"}}')
+    message = refused(command, folder, "architecture", "show", "one.json", "--space", "space.yaml", "--data", "iris")
+    assert "a tabular space has no networks to build" in message
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

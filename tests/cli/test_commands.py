@@ -190,6 +190,12 @@ def test_init_for_images(command: Command, tmp_path: Path, monkeypatch: pytest.M
     assert settings["objective"] == {"maximize": "accuracy"}
 
 
+def test_init_says_a_command_that_can_be_pasted(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "my search"
+    said = command("init", folder)[1]
+    assert said.endswith(f"  metanas search '{folder / 'run.yaml'}'\n")
+
+
 def test_init_for_a_table(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"{n},{'ab'[n % 2]},{n * 1.5 + n % 3}\n" for n in range(60))

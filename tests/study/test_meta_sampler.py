@@ -131,12 +131,22 @@ def test_a_space_that_is_used_up_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "options", "words"),
-    [("evolutoin", {}, "evolution"), ("evolution", {"popul": 3}, "population"), ("optuna:tpe", {}, "Optuna's sampler")],
+    [
+        ("evolutoin", {}, "evolution"),
+        ("evolution", {"popul": 3}, "population"),
+        ("optuna:tpe", {}, "Optuna's sampler"),
+        ("supernet", {}, "trains nothing itself"),
+    ],
 )
 def test_what_is_no_strategy(strategy: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(MetanasError) as caught:
         metanas.MetaSampler(space(), strategy, options=options)
     assert words in str(caught.value)
+
+
+def test_a_name_is_no_space() -> None:
+    with pytest.raises(MetanasError, match=r"write metanas\.load_space\('mlp'\)"):
+        metanas.MetaSampler("mlp")  # type: ignore[arg-type]
 
 
 _PROCESS = """
