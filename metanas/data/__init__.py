@@ -9,7 +9,7 @@ from metanas._lazy import lazy_attributes
 from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table, Texts
-from metanas.data._load import load_dataset
+from metanas.data._load import load_dataset, spec_errors
 from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
 from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
@@ -38,6 +38,7 @@ __all__ = [
     "load_dataset",
     "preparation_source",
     "read_frame",
+    "spec_errors",
     "split",
     "to_device",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,7 @@ def load_dataset(spec: str | Mapping[str, Any], *, base: Path, task: str | None 
     Raises DataError.
     """
     options = _from_text(spec, base) if isinstance(spec, str) else _checked(spec)
-    task = task or options.get("task")
-    if task is not None and task not in TASKS:
-        remedy = did_you_mean(task, TASKS) or "or leave it out"
-        raise DataError(f"must be {' or '.join(TASKS)}", found=repr(task), where="data.task", remedy=remedy)
+    task = _task(task or options.get("task"))
     test = fraction(options.get("test", DEFAULT_FRACTION), "test")
     validation = fraction(options.get("validation", DEFAULT_FRACTION), "validation")
     dataset = replace(_load(options, base, task), test_fraction=test, validation_fraction=validation)
@@ -56,6 +53,26 @@ def load_dataset(spec: str | Mapping[str, Any], *, base: Path, task: str | None 
         found = f"`test:` and {len(dataset.test_indices)} test samples in the file"
         raise DataError("one test part", found=found, where="data.test", remedy="remove `test:`")
     return dataset
+
+
+def spec_errors(spec: Mapping[str, Any]) -> Iterator[DataError]:
+    """What is wrong with a mapping, as far as that can be told without reading any data; ``where`` ends with the key."""
+    yield from _key_errors(spec)
+    for key in ("task", "test", "validation"):
+        try:
+            if key == "task":
+                _task(spec.get(key))
+            elif key in spec:
+                fraction(spec[key], key)
+        except DataError as error:
+            yield error
+
+
+def _task(task: object) -> str | None:
+    if task is None or (isinstance(task, str) and task in TASKS):
+        return task
+    remedy = did_you_mean(task, TASKS) or "or leave it out"
+    raise DataError(f"must be {' or '.join(TASKS)}", found=repr(task), where="data.task", remedy=remedy)
 
 
 def _from_text(text: str, base: Path) -> dict[str, Any]:
@@ -82,18 +99,21 @@ def _checked(spec: object) -> dict[str, Any]:
         remedy = "say for example `data: digits`"
         found = type(spec).__name__
         raise DataError("must be a name, a path or a mapping", found=found, where="data", remedy=remedy)
+    for error in _key_errors(spec):
+        raise error
+    return dict(spec)
+
+
+def _key_errors(spec: Mapping[str, Any]) -> Iterator[DataError]:
     sources = [key for key in _KEYS if key in spec]
     known = sorted({*_KEYS, *(_KEYS[sources[0]] if sources else (key for keys in _KEYS.values() for key in keys))})
-    unknown = [key for key in spec if key not in known]
-    if unknown:
-        key = unknown[0]
+    for key in (key for key in spec if key not in known):
         remedy = did_you_mean(key, known) or f"the keys are {', '.join(known)}"
         beside = f" beside `{sources[0]}`" if sources else ""
-        raise DataError(f"unknown key{beside}", found=repr(key), where="data", remedy=remedy)
+        yield DataError(f"unknown key{beside}", found=repr(key), where=f"data.{key}", remedy=remedy)
     if len(sources) != 1:
         found = " and ".join(sources) or "none"
-        raise DataError(f"needs {_SOURCES}", found=found, where="data", remedy="keep one" if sources else "add one")
-    return dict(spec)
+        yield DataError(f"needs {_SOURCES}", found=found, where="data", remedy="keep one" if sources else "add one")
 
 
 def _load(options: Mapping[str, Any], base: Path, task: str | None) -> Dataset:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metanas.data import spec_errors
 from metanas.evaluator import RECIPE_OPTIONS
 from metanas.space import (
     ListNode,
@@ -131,7 +132,12 @@ class _Reader(Keys):
         if isinstance(node, ScalarNode) and isinstance(node.value, str):
             return node.value
         if isinstance(node, MapNode):
-            return dict(plain(node))
+            spec = dict(plain(node))
+            for error in spec_errors(spec):
+                where = error.where or "data"
+                mark = node.key_marks.get(where.removeprefix("data."), node.mark)
+                self.problems.add(mark, f"$.{where}", error.rule, found=str(error.found), remedy=error.remedy)
+            return spec
         self.problems.add(
             node.mark,
             "$.data",

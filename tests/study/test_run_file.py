@@ -169,6 +169,23 @@ def test_no_objectives(text: str, words: list[str]) -> None:
     assert "run.yaml:3:" in problems
 
 
+def test_keys_of_data_are_checked_with_all_others() -> None:
+    with pytest.raises(LanguageError) as caught:
+        parse(
+            "space: mlp\ndata:\n  name: digits\n  tst: 0.2\n  test: 5\n  validation: -1\n  task: clasification\nsearch: {trails: 4}\n"
+        )
+    lines = str(caught.value).splitlines()
+    for start, word in (
+        ("run.yaml:4:3: $.data.tst: unknown key beside `name`", "did you mean 'test'"),
+        ("run.yaml:5:3: $.data.test: must be a fraction", "found 5"),
+        ("run.yaml:6:3: $.data.validation: must be a fraction", "found -1"),
+        ("run.yaml:7:3: $.data.task: must be classification or regression", "did you mean 'classification'"),
+        ("run.yaml:8:10: $.search", "did you mean 'trials'"),
+    ):
+        assert any(line.startswith(start) and word in line for line in lines), (start, lines)
+    assert len(lines) == 5
+
+
 def test_all_problems_at_once_each_with_its_place_and_remedy() -> None:
     with pytest.raises(LanguageError) as caught:
         parse("""\
