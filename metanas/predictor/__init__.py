@@ -11,6 +11,7 @@ from metanas.predictor._field import MOST, Encodings, Field
 from metanas.predictor._judge import NORMAL_80, deviations, rank_correlation
 from metanas.predictor._parts import similarity_weights
 from metanas.predictor._places import (
+    NO_PREDICTOR,
     SHIPPED,
     find_predictor,
     is_shipped,
@@ -28,6 +29,7 @@ from metanas.predictor._warp import Warp, normal_scores
 __all__ = [
     "MOST",
     "NORMAL_80",
+    "NO_PREDICTOR",
     "SHIPPED",
     "UNTAUGHT_EXPERT",
     "Belief",

@@ -61,7 +61,7 @@ def values_of(decision: Decision, most: int = 80) -> str:
         return f"{scalar(values[0])} to {scalar(values[-1])}" + (" log" if decision.log else "")
     if decision.kind in ("int", "float") and len(values) > 6:
         step = float(values[1]) - float(values[0])
-        return f"{scalar(values[0])} to {scalar(values[-1])}" + (f" step {step:.4g}" if step != 1 else "")
+        return f"{scalar(values[0])} to {scalar(values[-1])}" + (f" step {step:.8g}" if step != 1 else "")
     texts = [scalar(v) for v in values]
     shown = next(k for k in range(len(texts), 0, -1) if len(", ".join(texts[:k])) <= most or k == 1)
     return ", ".join(texts[:shown]) + (f", … {len(texts) - shown} more" if shown < len(texts) else "")

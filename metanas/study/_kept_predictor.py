@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from metanas.errors import MetanasError
-from metanas.predictor import SHIPPED, Predictor, find_predictor, read_card, save_predictor
+from metanas.predictor import NO_PREDICTOR, SHIPPED, Predictor, find_predictor, read_card, save_predictor
 from metanas.study._folder import RunFolder
 from metanas.study._plan import Plan
 from metanas.study._strategies import takes_model
@@ -15,7 +15,7 @@ def predictor_kept(planned: Plan) -> str | None:
     """What the run file of the run folder names as predictor; None where the strategy takes none."""
     if not takes_model(planned.run.strategy):
         return None
-    return RunFolder.PREDICTOR if _knows(planned) else "none"
+    return RunFolder.PREDICTOR if _knows(planned) else NO_PREDICTOR
 
 
 def keep_predictor(planned: Plan, folder: RunFolder) -> None:

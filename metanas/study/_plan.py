@@ -14,7 +14,7 @@ from metanas.controller import ENUMERABLE
 from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
-from metanas.predictor import SpaceModel, model_for
+from metanas.predictor import NO_PREDICTOR, SpaceModel, model_for
 from metanas.space import SearchSpace, did_you_mean, load_space
 from metanas.study._folder import RunFolder
 from metanas.study._gate import Gate
@@ -151,7 +151,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
 
 def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
     """What the run's predictor knows of the space."""
-    if not takes_model(run.strategy) or run.predictor == "none":
+    if not takes_model(run.strategy) or run.predictor == NO_PREDICTOR:
         return None
     try:
         return model_for(space, run.predictor, base=run.base)

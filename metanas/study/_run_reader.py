@@ -8,6 +8,7 @@ from typing import Any
 
 from metanas.data import spec_errors
 from metanas.evaluator import RECIPE_OPTIONS
+from metanas.predictor import NO_PREDICTOR
 from metanas.space import (
     ListNode,
     MapNode,
@@ -179,7 +180,7 @@ class _Reader(Keys):
 
     def _predictor(self, search: MapNode, strategy: str) -> str | None:
         name = self.text(search, "$.search", "predictor", "")
-        if name not in ("", "none") and not takes_model(strategy):
+        if name not in ("", NO_PREDICTOR) and not takes_model(strategy):
             self.problems.add(
                 search.entries["predictor"].mark, "$.search.predictor", "a predictor is for the strategy meta",
                 found=strategy, remedy="write 'strategy: meta', or leave the predictor out",

@@ -160,7 +160,7 @@ def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
         if before is None:
             storage.set_study_user_attr(study_id, f"metanas:{what}", value)
         elif before != value:
-            found = f"{value} instead of {before}" if what == "seed" else "others than those of its first session"
+            found = f"{value} instead of {before}" if what == "seed" else "not what it was in its first session"
             raise StudyError(f"a study keeps its {what}", found=found, where="study", remedy="start a new search")
 
 
