@@ -47,7 +47,7 @@ def _search(strategy: Strategy, n: int, seed: int = 0) -> tuple[list[float], Str
         assert proposal is not None
         assert target(proposal.row)
         losses.append(target.evaluate(proposal.row))
-        player.observe(proposal.row, losses[-1])
+        player.end(player.begin(proposal.row), losses[-1])
     return losses, player
 
 
@@ -108,7 +108,7 @@ def test_it_goes_through_a_small_space_to_the_end_and_proposes_the_same_with_the
         for number in range(size):
             proposal = player.propose(target, np.random.default_rng(number))
             assert proposal is not None
-            player.observe(proposal.row, target.evaluate(proposal.row))
+            player.end(player.begin(proposal.row), target.evaluate(proposal.row))
         assert player.propose(target, np.random.default_rng(0)) is None
         return
     seen: set[tuple[int, ...]] = set()
