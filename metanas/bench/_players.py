@@ -15,8 +15,8 @@ from metanas.study import MemorySampler
 
 Row = npt.NDArray[np.int64]
 
-_MAX_STALE = 200
-"""Proposals of a sampler in a row that bring nothing new, after which one is drawn at random."""
+_MAX_STALE, _MAX_BUSY = 200, 5
+"""Proposals of a sampler in a row that bring nothing new, and among them of what is under way, after which one is drawn at random."""
 
 
 class Player(ABC):
@@ -81,6 +81,8 @@ class SamplerPlayer(StrategyPlayer):
         self._losses: dict[tuple[int, ...], float] = {}
 
     def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
+        busy = {observation.row for observation in self._observations if observation.pending}
+        met = 0
         for _ in range(_MAX_STALE):
             number, row = self._sampler.ask()
             if target(row):
@@ -88,6 +90,10 @@ class SamplerPlayer(StrategyPlayer):
                 return Proposal(row, "sampler")
             # A row that denotes a known network by another spelling has no loss of its own, and is refused.
             self._sampler.tell(number, self._losses.get(tuple(row.tolist())))
+            # No result of it leads the sampler elsewhere.
+            met += tuple(row.tolist()) in busy
+            if met == _MAX_BUSY:
+                break
         return super().propose(target, rng)
 
     def begin(self, row: Row) -> int:

@@ -13,6 +13,7 @@ from metanas.bench._players import StrategyPlayer
 from metanas.bench._spec import CellSpec
 from metanas.bench._target import Judge, Target
 from metanas.controller import Proposal
+from metanas.study import MemorySampler
 from metanas.tables import ResultTable
 
 Write = Callable[..., Path]
@@ -92,6 +93,23 @@ def test_workers_in_parallel_propose_before_results_are_there(
         free[free.index(min(free))] = ends[-1]
     assert list(cell.clock) == pytest.approx(sorted(ends))
     assert sorted(ends) != ends
+
+
+def test_a_sampler_that_insists_on_what_is_under_way_gets_another_at_random(
+    bench_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ask = MemorySampler.ask
+
+    def insists(self: MemorySampler) -> tuple[int, np.ndarray]:
+        number, _ = ask(self)
+        asked.append(number)
+        return number, np.array([0, 0, 0])
+
+    monkeypatch.setattr(MemorySampler, "ask", insists)
+    cell = play(_specs(bench_file(strategies=["optuna:random"], workers=4, evaluations=4))[0])
+    assert len(set(cell.evaluated)) == 4
+    assert len(asked) == 1 + 3 * 5
 
 
 def test_what_is_recommended_is_of_results_that_are_there(bench_file: Write, table: ResultTable) -> None:
