@@ -89,9 +89,10 @@ class SamplerPlayer(StrategyPlayer):
                 self._asked = number
                 return Proposal(row, "sampler")
             # A row that denotes a known network by another spelling has no loss of its own, and is refused.
-            self._sampler.tell(number, self._losses.get(tuple(row.tolist())))
+            known = tuple(row.tolist())
+            self._sampler.tell(number, self._losses.get(known))
             # No result of it leads the sampler elsewhere.
-            met += tuple(row.tolist()) in busy
+            met += known in busy
             if met == _MAX_BUSY:
                 break
         return super().propose(target, rng)

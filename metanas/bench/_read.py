@@ -66,11 +66,16 @@ class _Reader(Keys):
             self.problems.add(root.mark, "$", "a bench file is a mapping", found=kind_of(root))
             return None
         if "tasks" not in root.entries and "space" in root.entries:
-            of_a_space = any(key in root.entries for key in ("network", "tabular", "extends"))
-            remedy = "give the folder of its run" if self._tables_only else "start it with 'metanas search'"
+            if any(key in root.entries for key in ("network", "tabular", "extends")):
+                found, remedy = (
+                    "a space file",
+                    "write e.g. tasks: [{file: results.csv, space: my_space.yaml, maximize: acc}]",
+                )
+            else:
+                found = "a run file"
+                remedy = "give the folder of its run" if self._tables_only else "start it with 'metanas search'"
             self.problems.add(
-                root.mark, "$", "a bench file lists tables as 'tasks'", found="a space file" if of_a_space else "a run file",
-                remedy="write e.g. tasks: [{file: results.csv, space: my_space.yaml, maximize: acc}]" if of_a_space else remedy,
+                root.mark, "$", "a bench file lists tables as 'tasks'", found=found, remedy=remedy
             )  # fmt: skip
             return None
         self.keys(root, "$", _TOP)

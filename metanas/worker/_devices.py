@@ -12,6 +12,7 @@ from typing import Any, Literal
 from metanas.errors import MetanasError
 
 MOST_WORKERS = 1_024
+"""That a search may ask for."""
 _MAX_AUTO_CPU_WORKERS = 8
 """More small trainings at a time than this wait for memory bandwidth on most machines."""
 _CONTEXT_BYTES = 512 * 2**20
