@@ -16,7 +16,8 @@ from metanas.study import MemorySampler
 Row = npt.NDArray[np.int64]
 
 _MAX_STALE, _MAX_BUSY = 200, 5
-"""Proposals of a sampler in a row that bring nothing new, and among them of what is under way, after which one is drawn at random."""
+"""Proposals of a sampler in a row that bring nothing new, and among them of what is under way, after which one is drawn at random.
+In a table of fewer rows, as many as it has."""
 
 
 class Player(ABC):
@@ -83,7 +84,8 @@ class SamplerPlayer(StrategyPlayer):
     def propose(self, target: Target, rng: np.random.Generator) -> Proposal | None:
         busy = {observation.row for observation in self._observations if observation.pending}
         met = 0
-        for _ in range(_MAX_STALE):
+        # A process takes seconds a proposal, so the few rows of a small table are not worth as many.
+        for _ in range(min(_MAX_STALE, len(target.candidates()))):
             number, row = self._sampler.ask()
             if target(row):
                 self._asked = number

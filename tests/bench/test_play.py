@@ -95,8 +95,9 @@ def test_workers_in_parallel_propose_before_results_are_there(
     assert sorted(ends) != ends
 
 
-def test_a_sampler_that_insists_on_what_is_under_way_gets_another_at_random(
-    bench_file: Write, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("workers", "tries"), [(1, 64), (4, 5)])
+def test_a_sampler_that_insists_on_one_network_gets_another_at_random(
+    bench_file: Write, monkeypatch: pytest.MonkeyPatch, workers: int, tries: int
 ) -> None:
     asked: list[int] = []
     ask = MemorySampler.ask
@@ -107,9 +108,10 @@ def test_a_sampler_that_insists_on_what_is_under_way_gets_another_at_random(
         return number, np.array([0, 0, 0])
 
     monkeypatch.setattr(MemorySampler, "ask", insists)
-    cell = play(_specs(bench_file(strategies=["optuna:random"], workers=4, evaluations=4))[0])
+    cell = play(_specs(bench_file(strategies=["optuna:random"], workers=workers, evaluations=4))[0])
     assert len(set(cell.evaluated)) == 4
-    assert len(asked) == 1 + 3 * 5
+    # As many tries as the table has rows, or a few of what is under way.
+    assert len(asked) == 1 + 3 * tries
 
 
 def test_what_is_recommended_is_of_results_that_are_there(bench_file: Write, table: ResultTable) -> None:
