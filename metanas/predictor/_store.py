@@ -121,8 +121,18 @@ def load_model(folder: Path, space: SearchSpace) -> SpaceModel | None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Name, version and card of the predictor in a folder; see :func:`load_predictor`."""
+    """Name, version and card of the predictor in a folder; see :func:`load_predictor`.
+
+    Arrays are not read, but that none is cut short is checked.
+    """
+    from safetensors import SafetensorError, safe_open
+
     card = _read(folder)
+    try:
+        with safe_open(folder / ARRAYS, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
     if not isinstance(card.get("card"), list) or not all(isinstance(card.get(key), str) for key in ("name", "metanas")):
         raise _damaged(folder, "predictor.json has no card")
     return {key: card[key] for key in ("name", "metanas", "card")}

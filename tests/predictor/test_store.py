@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metanas.errors import MetanasError
-from metanas.predictor import Predictor, SpaceModel, load_predictor, save_predictor
+from metanas.predictor import Predictor, SpaceModel, load_predictor, read_card, save_predictor
 from metanas.space import parse_space_text, settings_syntax
 from metanas.tables import TaskData
 
@@ -106,6 +106,17 @@ def test_damaged_folders_are_refused(model: SpaceModel, tmp_path: Path, damage: 
     damage(tmp_path / "toys")  # type: ignore[operator]
     with pytest.raises(MetanasError):
         load_predictor(tmp_path / "toys")
+
+
+@pytest.mark.parametrize("read", [read_card, load_predictor])
+def test_arrays_that_are_cut_short_are_seen_with_the_card(
+    model: SpaceModel, tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    arrays = tmp_path / "toys" / "arrays.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-10])
+    with pytest.raises(MetanasError, match="whole"):
+        read(tmp_path / "toys")
 
 
 @pytest.mark.parametrize(
