@@ -21,9 +21,10 @@ from metanas.space import (
 )
 from metanas.study import Keys, named_settings, override, strategy_problem, table_keys, takes_sources
 from metanas.tables import OPTIONAL
+from metanas.worker import MOST_WORKERS
 
 _TOP = ("bench", "tasks", "strategies", "sources", "evaluations", "seeds", "first_seed", "values", "workers")
-_MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31, "workers": 1_000}
+_MOST = {"evaluations": 100_000, "seeds": 10_000, "first_seed": 2**31, "workers": MOST_WORKERS}
 
 
 def read_bench_file(path: Path, *, sets: Sequence[str] = (), tables_only: bool = False) -> BenchFile:

@@ -9,7 +9,7 @@ from metanas._lazy import lazy_attributes
 from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table, Texts
-from metanas.data._load import load_dataset, spec_errors
+from metanas.data._load import TABLE_SUFFIXES, load_dataset, spec_errors
 from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
 from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILTIN_NAMES",
     "MISSING_TEXTS",
+    "TABLE_SUFFIXES",
     "Augmentation",
     "Column",
     "ColumnPreparation",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from metanas.report._cells import view_cell
+from metanas.report._format import scalar
 from metanas.report._labels import (
     Signatures,
     chosen_by,
@@ -15,7 +16,6 @@ from metanas.report._labels import (
     is_optional,
     labelled_options,
     last_name,
-    scalar,
     shared_decisions,
     site_details,
     times_text,

@@ -55,8 +55,8 @@ def big_integer(value: int | None) -> str:
     return f"{10 ** (exponent % 1):.1f} × 10{power}"
 
 
-def scalar(value: Scalar) -> str:
-    """A decision's value as YAML spells it."""
+def scalar(value: Scalar | None) -> str:
+    """A value as YAML spells it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from metanas.report._format import scalar
 from metanas.space import (
     FLOAT_LEVELS,
     OPS,
@@ -45,13 +46,6 @@ def family(op: str) -> str:
 
 
 # --- values
-
-
-def scalar(value: Scalar | None) -> str:
-    """A value as YAML spells it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def values_of(decision: Decision, most: int = 80) -> str:

@@ -137,8 +137,13 @@ def _read(spec: TableFile) -> pl.DataFrame:
 
 
 def _nearest(path: Path) -> str:
-    tables = (".csv", ".tsv", ".parquet", *_SQLITE)
-    there = [p.name for p in path.parent.iterdir() if p.suffix in tables] if path.parent.is_dir() else []
+    from metanas.data import TABLE_SUFFIXES
+
+    there = (
+        [p.name for p in path.parent.iterdir() if p.suffix in (*TABLE_SUFFIXES, *_SQLITE)]
+        if path.parent.is_dir()
+        else []
+    )
     near = did_you_mean(path.name, there) if there else ""
     return f"none; {near}" if near else "none"
 
@@ -222,12 +227,17 @@ def _indices(series: pl.Series, decision: Decision, where: str) -> npt.NDArray[n
         if index is None:
             line = series.to_list().index(value) + 1
             raise DataError(
-                f"{decision.name} is one of {_listed([str(v) for v in decision.values[:_SHOWN + 1]])}",
+                f"{decision.name} is one of {_listed([_spelt(v) for v in decision.values[:_SHOWN + 1]])}",
                 found=f"{value!r} in row {line}", where=f"{where}: column {decision.name!r}",
-                remedy=did_you_mean(str(value), [str(v) for v in list(decision.values)[:1000]]),
+                remedy=did_you_mean(str(value), [_spelt(v) for v in list(decision.values)[:1000]]),
             )  # fmt: skip
         known[value] = index
     return np.array([-1 if value != value else known[value] for value in series.to_list()], dtype=np.int64)
+
+
+def _spelt(value: Scalar) -> str:
+    """A value as a space file spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _index_of(value: Any, decision: Decision) -> int | None:
@@ -236,7 +246,7 @@ def _index_of(value: Any, decision: Decision) -> int | None:
     if isinstance(value, str):
         forms += [value == "true"] if value.lower() in ("true", "false") else []
     else:
-        forms += [str(value).lower() if isinstance(value, bool) else str(value)]
+        forms += [_spelt(value)]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         forms += [int(value)] if float(value).is_integer() else []
         forms += [bool(value)] if value in (0, 1) else []
