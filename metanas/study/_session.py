@@ -144,24 +144,47 @@ def _outcome(search: Search, *, trains: bool) -> Outcome:
 
 def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
     """Note of what a study is, and refuse another search's: run folders may share a study, and so its trials."""
-    space = planned.space
-    decisions = [(d.name, d.kind, [repr(value) for value in d.values], d.log) for d in space.decisions]
-    is_now = {
-        "space": hashlib.sha256(space.text.encode()).hexdigest(),
-        "data": planned.fingerprint,
-        # Some may be the run file's. Trials of others could not be compared, nor even be read.
-        "decisions": hashlib.sha256(json.dumps(decisions).encode()).hexdigest(),
-        # By which the data are split: what chose the earlier trials would be tested on what those were trained on.
-        "seed": planned.run.seed,
-    }
     known = storage.get_study_user_attrs(study_id)
-    for what, value in is_now.items():
+    for what, value in _identity(planned).items():
         before = known.get(f"metanas:{what}")
         if before is None:
             storage.set_study_user_attr(study_id, f"metanas:{what}", value)
         elif before != value:
-            found = f"{value} instead of {before}" if what == "seed" else "not what it was in its first session"
-            raise StudyError(f"a study keeps its {what}", found=found, where="study", remedy="start a new search")
+            raise StudyError(
+                f"a study keeps its {what}", found=_change(before, value), where="study", remedy="start a new search"
+            )
+
+
+def _identity(planned: Plan) -> dict[str, Any]:
+    """What stays the same as long as a study lasts, as JSON values: without it trials could not be compared."""
+    run = planned.run
+    decisions = [(d.name, d.kind, [repr(value) for value in d.values], d.log) for d in planned.space.decisions]
+    is_now: dict[str, Any] = {
+        "space": _digest(planned.space.text),
+        "data": planned.fingerprint,
+        # Some may be the run file's. Trials of others could not even be read.
+        "decisions": _digest(json.dumps(decisions)),
+        # By which the data are split: what chose the earlier trials would be tested on what those were trained on.
+        "seed": run.seed,
+    }
+    if planned.splits is not None:
+        is_now["split"] = _digest(json.dumps([planned.splits.validation.tolist(), planned.splits.test.tolist()]))
+    if not run.looked_up:
+        is_now["training"] = {"epochs": run.rungs[-1]} | {f"train.{key}": value for key, value in run.train.items()}
+    return is_now
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _change(before: Any, now: Any) -> str:
+    """What of a study is another now, as far as people can read it."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next(key for key in (*now, *before) if before.get(key) != now.get(key))
+        said = [each[key] if key in each else "the default" for each in (now, before)]
+        return f"{key} {said[0]} instead of {said[1]}"
+    return f"{now} instead of {before}" if isinstance(now, int) else "not what it was in its first session"
 
 
 def _same_data(folder: RunFolder, planned: Plan) -> None:

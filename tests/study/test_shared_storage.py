@@ -78,6 +78,9 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(toy: Any, tmp_path
     [
         ("search.seed=7", "a study keeps its seed, found 7 instead of 0"),
         ("train.batch_size={choice: [8, 16]}", "a study keeps its decisions"),
+        ("data={arrays: HERE/data.npz, test: 0.4}", "a study keeps its split, found not what it was in its first session"),
+        ("train.lr=0.5", "a study keeps its training, found train.lr 0.5 instead of the default"),
+        ("fidelity.epochs=7", "a study keeps its training, found epochs 7 instead of "),
     ],
 )
 def test_a_resume_that_would_part_trials_from_earlier_ones_is_refused(toy: Any, change: str, says: str) -> None:
@@ -85,9 +88,10 @@ def test_a_resume_that_would_part_trials_from_earlier_ones_is_refused(toy: Any, 
     toy.session(folder)
     before = folder.run_file.read_text()
     with pytest.raises(StudyError, match=says):
-        toy.session(folder, sets=[change, "search.trials=3"])
+        toy.session(folder, sets=[change.replace("HERE", str(toy.folder)), "search.trials=3"])
     assert folder.run_file.read_text() == before
-    toy.session(folder, sets=["search.trials=3", "search.seed=0"])
+    same = f"data={{arrays: {toy.folder}/data.npz, test: 0.2}}"
+    toy.session(folder, sets=["search.trials=3", "search.seed=0", "fidelity.epochs=[1, 2]", same])
     assert len(SearchResult.load(folder.path).trials) == 3
 
 
