@@ -182,7 +182,7 @@ def _change(before: Any, now: Any) -> str:
     """What of a study is another now, as far as people can read it."""
     if isinstance(before, dict) and isinstance(now, dict):
         key = next(key for key in (*now, *before) if before.get(key) != now.get(key))
-        said = [each[key] if key in each else "the default" for each in (now, before)]
+        said = [each.get(key, "the default") for each in (now, before)]
         return f"{key} {said[0]} instead of {said[1]}"
     return f"{now} instead of {before}" if isinstance(now, int) else "not what it was in its first session"
 

@@ -78,7 +78,10 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(toy: Any, tmp_path
     [
         ("search.seed=7", "a study keeps its seed, found 7 instead of 0"),
         ("train.batch_size={choice: [8, 16]}", "a study keeps its decisions"),
-        ("data={arrays: HERE/data.npz, test: 0.4}", "a study keeps its split, found not what it was in its first session"),
+        (
+            "data={arrays: HERE/data.npz, test: 0.4}",
+            "a study keeps its split, found not what it was in its first session",
+        ),
         ("train.lr=0.5", "a study keeps its training, found train.lr 0.5 instead of the default"),
         ("fidelity.epochs=7", "a study keeps its training, found epochs 7 instead of "),
     ],
