@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,8 @@ _ROW = "metanas:row"
 _CLAIMS, _WAIT = 10, 0.1
 """Proposals until one that another process made at the same moment is taken all the same; and seconds at most between two, at
 random, or both processes would come to the same again and again."""
+_ONE_AT_A_TIME = threading.Lock()
+"""Threads of a study (``n_jobs``) propose one after the other: what strategies and encoders remember is shared by them."""
 
 
 def suggest(trial: optuna.trial.BaseTrial, space: SearchSpace) -> Architecture:
@@ -46,7 +49,7 @@ class MetaSampler(BaseSampler):
     """A strategy of metanas as an Optuna sampler, for studies whose objective calls :func:`suggest`.
 
     Proposals depend on the seed, the number of the trial, and what the study holds: the sampler itself keeps nothing that
-    matters, so any number of processes may share a study in any storage, each with a sampler of its own. Trials under way
+    matters, so any number of threads may share it, and any number of processes a study in any storage, each with a sampler of its own. Trials under way
     count as pending; of two processes that come to the same network at the same moment the later one proposes again.
     Parameters that are none of the space's are drawn at random. A space that is searched to its end is proposed
     from again at random.
@@ -128,19 +131,25 @@ class MetaSampler(BaseSampler):
             return rest
         rng = generator(self._seed, "sampler", trial.number)
         for _ in range(_CLAIMS):
-            observations = self._of_others(study, trial)
-            accept = _Accept(self, {self._name(observation) for observation in observations})
-            proposal = self.strategy.propose(self.space, observations, accept, rng)
-            row = self.space.sample(1, rng)[0] if proposal is None else proposal.row
-            study._storage.set_trial_system_attr(trial._trial_id, _ROW, [int(value) for value in row])
-            if proposal is None or proposal.repeat:
-                break
-            # Another process, which saw the same, may have come to the same meanwhile.
-            name = self._ids.of(row)
-            if all(self._name(other) != name for other in self._of_others(study, trial)):
+            with _ONE_AT_A_TIME:
+                row, new = self._claimed(study, trial, rng)
+            if new:
                 break
             time.sleep(rng.uniform(0, _WAIT))
         return rest | {name: value for name, value in self.space.to_values(row).items() if name in search_space}
+
+    def _claimed(self, study: optuna.Study, trial: FrozenTrial, rng: np.random.Generator) -> tuple[Row, bool]:
+        """What is proposed for a trial, which the study knows from now on; and whether no other trial has it, or it may."""
+        observations = self._of_others(study, trial)
+        accept = _Accept(self, {self._name(observation) for observation in observations})
+        proposal = self.strategy.propose(self.space, observations, accept, rng)
+        row = self.space.sample(1, rng)[0] if proposal is None else proposal.row
+        study._storage.set_trial_system_attr(trial._trial_id, _ROW, [int(value) for value in row])
+        if proposal is None or proposal.repeat:
+            return row, True
+        # Another process, which saw the same, may have come to the same meanwhile.
+        name = self._ids.of(row)
+        return row, all(self._name(other) != name for other in self._of_others(study, trial))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

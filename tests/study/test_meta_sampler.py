@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,26 @@ space = parse_space_text(open(sys.argv[2]).read())
 study = optuna.load_study(study_name="s", storage=sys.argv[1], sampler=metanas.MetaSampler(space, seed=0))
 study.optimize(lambda trial: len(metanas.suggest(trial, space).values), n_trials=10)
 """
+
+
+def test_threads_of_a_study_propose_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+    propose = Evolution.propose
+
+    def slow(self: Evolution, *arguments: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return propose(self, *arguments)
+
+    monkeypatch.setattr(Evolution, "propose", slow)
+    study = optuna.create_study(sampler=metanas.MetaSampler(space(), "evolution", seed=0), direction="maximize")
+    study.optimize(goodness, n_trials=20, n_jobs=4)
+    assert max(most) == 1
+    rows = [tuple(sorted(trial.params.items())) for trial in study.trials]
+    assert len(set(rows)) == 20
 
 
 def test_several_processes_share_a_study(tmp_path: Path) -> None:
