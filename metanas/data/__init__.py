@@ -10,12 +10,13 @@ from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table, Texts
 from metanas.data._load import TABLE_SUFFIXES, load_dataset, spec_errors
-from metanas.data._preparation import ColumnPreparation, Preparation, fit_preparation
+from metanas.data._preparation import MISSING_TEXTS, ColumnPreparation, Preparation, fit_preparation
+from metanas.data._raw import prepare_raw
 from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
 
 if TYPE_CHECKING:
-    from metanas.data._tables import MISSING_TEXTS, read_frame
+    from metanas.data._tables import read_frame
     from metanas.data._tensors import Augmentation, Part, Tensors, augmentation, batches, to_device
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "fit_preparation",
     "load_dataset",
     "preparation_source",
+    "prepare_raw",
     "read_frame",
     "spec_errors",
     "split",
@@ -47,6 +49,5 @@ __all__ = [
 _TORCH = ("Augmentation", "Part", "Tensors", "augmentation", "batches", "to_device")
 __getattr__ = lazy_attributes(
     __name__,
-    dict.fromkeys(_TORCH, "metanas.data._tensors")
-    | dict.fromkeys(("MISSING_TEXTS", "read_frame"), "metanas.data._tables"),
+    dict.fromkeys(_TORCH, "metanas.data._tensors") | {"read_frame": "metanas.data._tables"},
 )

@@ -34,6 +34,10 @@ MOST_CATEGORIES = 64
 """A column's rarer categories get no feature, so that a column of names or ids cannot blow up the network."""
 _LEAST_COUNT = 2
 """A category seen once in training teaches nothing that holds for another row."""
+MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?")
+"""Texts that mean a missing value in a CSV file, and in rows to predict for."""
+FLAGS = {"true": 1.0, "false": 0.0}
+"""Texts of flags, in lower case, as a CSV file and its rows have them."""
 _CHUNK = 4096
 """Images that are turned into floats at once."""
 
@@ -109,7 +113,8 @@ class Preparation:
     def transform_rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[Any]:
         """Prepare rows of a table, or pairs, given as mappings from column to value.
 
-        None, NaN, and a column that a row lacks count as missing; columns not known here are ignored.
+        None, NaN, an empty text or one that means missing in a CSV, and a column that a row lacks count as missing;
+        columns not known here are ignored.
         Raises DataError for a column that no row has, and for a text where a number is expected.
         """
         return self.transform(_table_of_rows(self.columns, rows))
@@ -292,13 +297,17 @@ def _table_of_rows(columns: Sequence[ColumnPreparation], rows: Sequence[Mapping[
         else:
             codes = {text: code for code, text in enumerate(column.categories)}
             unknown = len(codes)
-            texts = [None if value is None or value != value else str(value).strip() for value in values]
-            data.append(np.array([-1 if text is None else codes.get(text, unknown) for text in texts], np.int32))
+            texts = ["" if value is None or value != value else str(value).strip() for value in values]
+            missing = dict.fromkeys(MISSING_TEXTS, -1)
+            data.append(np.array([codes.get(text, missing.get(text, unknown)) for text in texts], np.int32))
             found.append(Column(column.name, column.categories))
     return Table(tuple(found), tuple(data))
 
 
 def _number(value: object, name: str, row: int) -> float:
+    if isinstance(value, str):
+        value = value.strip()
+        value = None if value in MISSING_TEXTS else FLAGS.get(value.lower(), value)
     if value is None:
         return math.nan
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pprint import pformat
 
-from metanas.data._preparation import Preparation
+from metanas.data._preparation import FLAGS, MISSING_TEXTS, Preparation
 
 _IMAGE = '''
 MEAN = torch.tensor({mean}).view(-1, 1, 1)
@@ -56,26 +56,32 @@ ITEMS = {{name: number for number, name in enumerate({items}, 1)}}
 
 
 def prepare(pairs):
-    """Pairs of a user's and an item's name -> ids (batch, 2), 0 for those that the training data did not have."""
+    """Pairs of a user's and an item's name, or mappings with "user" and "item" -> ids (batch, 2), 0 for those that are new."""
+    pairs = [(pair["user"], pair["item"]) if isinstance(pair, dict) else pair for pair in pairs]
     return torch.tensor([[USERS.get(str(user), 0), ITEMS.get(str(item), 0)] for user, item in pairs])
 '''
 
 _TABLE = '''
 COLUMNS = {columns}
+MISSING = {missing}
+FLAGS = {flags}
 
 
 def prepare(rows):
-    """Rows as mappings from column to value (None, NaN or no entry where missing) -> the network's input."""
+    """Rows as mappings from column to value (None, NaN, no entry or a text of MISSING where missing) -> the network's input."""
     features = []
     for row in rows:
         values = []
         for column in COLUMNS:
             value = row.get(column["name"])
             missing = value is None or value != value
+            if isinstance(value, str):
+                value = value.strip()
+                missing = value in MISSING and value not in column["categories"]
             if not column["numeric"]:
-                text = str(value).strip()
-                values += [float(not missing and text == category) for category in column["categories"]]
+                values += [float(not missing and str(value) == category) for category in column["categories"]]
             else:
+                value = FLAGS.get(value.lower(), value) if isinstance(value, str) else value
                 missing = missing or abs(float(value)) == float("inf")
                 if column["std"] > 0:
                     values.append(((column["fill"] if missing else float(value)) - column["mean"]) / column["std"])
@@ -110,7 +116,7 @@ def _prepare(preparation: Preparation) -> str:
     if preparation.kind == "tokens":
         return _TEXTS.format(words=_listed(preparation.words), length=preparation.input_shape[0])
     columns = [asdict(column) | {"categories": list(column.categories)} for column in preparation.columns]
-    return _TABLE.format(columns=pformat(columns, width=118, sort_dicts=False))
+    return _TABLE.format(columns=pformat(columns, width=118, sort_dicts=False), missing=MISSING_TEXTS, flags=FLAGS)
 
 
 def _listed(names: Sequence[str]) -> str:

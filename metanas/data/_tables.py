@@ -12,11 +12,10 @@ import polars as pl
 
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._names import did_you_mean
+from metanas.data._preparation import MISSING_TEXTS
 from metanas.data._targets import Targets, check_classes, read_targets, refuse_rows
 from metanas.errors import DataError
 
-MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?")
-"""Texts that mean a missing value in a CSV file."""
 _SEPARATORS = (",", ";", "\t")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metanas.architecture import Architecture
-from metanas.data import Preparation
+from metanas.data import Preparation, prepare_raw
 from metanas.errors import StudyError
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder
@@ -127,19 +127,15 @@ class SearchResult:
 
     def predict(self, samples: Any) -> np.ndarray[Any, Any]:
         """Class names, or values, ``(n,)``, for raw samples: images and sequences as an array, table rows and pairs as mappings by
-        column, texts as a list.
+        column, lists of values, an array, a tensor or a data frame, texts as a list.
 
-        Where the search had a table, pairs or tokens as an array, they are such an array here too.
+        Columns of an array are called x0, x1 and so on, as in a search on arrays.
         """
         import torch
 
-        if self.preparation.kind == "table" and isinstance(samples, np.ndarray):
-            # So are the columns of an array named.
-            samples = [{f"x{place}": value for place, value in enumerate(row)} for row in samples.tolist()]
-        elif self.preparation.kind == "pairs" and isinstance(samples, np.ndarray):
-            samples = [{"user": user, "item": item} for user, item in samples.tolist()]
-        rows = isinstance(samples, Sequence) and bool(samples) and isinstance(samples[0], Mapping)
-        prepared = self.preparation.transform_rows(samples) if rows else self.preparation.transform(samples)
+        data = read_run_file(self.folder.run_file).data
+        roles = {data[role]: role for role in ("user", "item") if role in data} if isinstance(data, dict) else {}
+        prepared = prepare_raw(self.preparation, samples, names=roles)
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(prepared)))
         if not self.preparation.classes:

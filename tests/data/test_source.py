@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
+import pytest
 import torch
 
-from metanas.data import Preparation, fit_preparation, load_dataset, preparation_source
+from metanas.data import (
+    Preparation,
+    dataset_from_arrays,
+    fit_preparation,
+    load_dataset,
+    preparation_source,
+    prepare_raw,
+)
+from metanas.errors import DataError
 
 
 def run(preparation: Preparation) -> dict[str, Any]:
@@ -28,16 +38,54 @@ def test_images() -> None:
 
 
 def test_rows_of_a_table_with_all_that_can_be_missing(tmp_path: Path) -> None:
-    lines = ["age,job,income"] + [
-        f"{'' if n % 7 == 0 else 20 + n},{('cook', 'nurse', '')[n % 3]},{n}.5" for n in range(60)
+    lines = ["age,job,member,income"] + [
+        f"{'' if n % 7 == 0 else 20 + n},{('cook', 'nurse', '')[n % 3]},{'true' if n % 4 else 'false'},{n}.5"
+        for n in range(60)
     ]
     (tmp_path / "people.csv").write_text("\n".join(lines), encoding="utf-8")
     dataset = load_dataset({"table": "people.csv", "target": "income"}, base=tmp_path)
     preparation = fit_preparation(dataset, np.arange(60))
     rows: list[dict[str, object]] = [
         {"age": 30, "job": "cook"}, {"age": None, "job": None}, {"age": math.nan, "job": " nurse "},
-        {"age": -math.inf, "job": "pilot"}, {"age": "41", "job": "nurse"},
+        {"age": -math.inf, "job": "pilot", "member": True}, {"age": "41", "job": "nurse", "member": "true"},
+        {"age": "", "job": "", "member": "False"}, {"age": " NA ", "job": "NA", "member": ""},
     ]  # fmt: skip
     names = run(preparation)
-    torch.testing.assert_close(names["prepare"](rows), torch.from_numpy(preparation.transform_rows(rows)))
+    prepared = names["prepare"](rows)
+    torch.testing.assert_close(prepared, torch.from_numpy(preparation.transform_rows(rows)))
+    assert (prepared[-1] == prepared[1]).all(), "texts that mean missing in the file do so in rows of it"
     assert "CLASSES" not in names
+
+
+def test_pairs_and_mappings_of_both() -> None:
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(5, 9, size=(60, 2)).astype(str)
+    dataset = dataset_from_arrays(pairs, rng.normal(size=60), kind="pairs")
+    preparation = fit_preparation(dataset, np.arange(60))
+    names = run(preparation)
+    rows = [{"user": user, "item": item} for user, item in pairs.tolist()]
+    expected = preparation.transform_rows(rows)
+    assert expected.min() > 0
+    for given in (rows, pairs, pairs.tolist(), [tuple(pair) for pair in pairs]):
+        assert (names["prepare"](given).numpy() == expected).all()
+        assert (prepare_raw(preparation, given) == expected).all()
+    columns = [{"who": user, "what": item} for user, item in pairs.tolist()]
+    assert (prepare_raw(preparation, columns, names={"who": "user", "what": "item"}) == expected).all()
+
+
+@pytest.mark.parametrize("samples", [[1.0, 2.0], 3.0, "text", {"x0": 1}, [[1, 2], [3]], [{"x0": 1}, [1, 2]]])
+def test_what_is_no_row_of_a_table(samples: object) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    preparation = fit_preparation(dataset_from_arrays(x, x[:, 0]), np.arange(60))
+    with pytest.raises(DataError, match="rows"):
+        prepare_raw(preparation, samples)
+
+
+def test_rows_come_as_lists_tensors_and_frames() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    preparation = fit_preparation(dataset_from_arrays(x, x[:, 0]), np.arange(60))
+    expected = prepare_raw(preparation, x)
+    assert expected.std() > 0.9
+    frame = polars.DataFrame({"x1": x[:, 1], "x0": x[:, 0]})
+    for given in (x.tolist(), torch.from_numpy(x), frame, frame.to_dicts(), list(x)):
+        np.testing.assert_array_equal(prepare_raw(preparation, given), expected)
