@@ -16,15 +16,17 @@ from metanas.study._folder import RunFolder, environment
 from metanas.study._kept_predictor import keep_predictor, predictor_kept
 from metanas.study._plan import Plan
 from metanas.study._run_file import RunFile
-from metanas.study._storage import disk_errors
+from metanas.study._storage import check_study, disk_errors
 from metanas.study._url import without_password
 
 
 def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunFolder:
     """A run folder that holds all that a resume needs. ``study`` names one of a shared storage that is to be gone on
-    with; otherwise there will be a new one.
+    with; otherwise there will be a new one. Raises StudyError where there is no such study.
     """
     run = planned.run
+    if study is not None and run.storage is not None:
+        check_study(run.storage, study)
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")

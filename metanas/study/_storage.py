@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
 from metanas._lazy import optional_import
 from metanas.errors import StudyError
+from metanas.space import did_you_mean
 from metanas.study._journal import open_journal
 from metanas.study._url import scheme_of, without_password
 
@@ -26,6 +27,8 @@ _GRPC_PORT = 13000
 """Optuna's own default."""
 _GRPC_SECONDS = 10
 """A proxy that has not answered by then is not there."""
+_SHOWN = 10
+"""Studies of a storage that an error lists."""
 _DRIVERS = {"postgresql": ("psycopg2", "postgres"), "mysql": ("pymysql", "mysql")}
 """Dialect -> module of the driver, and the extra that brings it."""
 
@@ -47,6 +50,25 @@ def open_storage(journal: Path, url: str | None, *, read_only: bool = False) -> 
             return open_journal(journal, read_only=read_only)
         scheme = scheme_of(url)
         return _proxy(url) if scheme == "grpc" else _database(url, scheme)
+
+
+def check_study(url: str, name: str) -> None:
+    """Check that a shared storage has a study of this name, which is to be gone on with.
+
+    Raises
+    ------
+    StudyError
+        If it has none, or the URL leads nowhere.
+
+    """
+    known = sorted(study.study_name for study in open_storage(Path(), url).get_all_studies())
+    if name not in known:
+        more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+        raise StudyError(
+            "a study that is gone on with must be there",
+            found=f"no {name!r}, but {', '.join(known[:_SHOWN])}{more}" if known else "no study at all",
+            where=without_password(url), remedy=did_you_mean(name, known) or "leave --study out to begin a new one",
+        )  # fmt: skip
 
 
 def _database(url: str, scheme: str) -> BaseStorage:

@@ -52,6 +52,9 @@ def test_another_folder_goes_on_with_a_study(toy: Any, url: str) -> None:
     from metanas.study import create_run, plan, read_run_file
 
     planned = plan(read_run_file(toy.folder / "run.yaml"), allow_python=True)
+    with pytest.raises(StudyError, match=f"no '{name}x', but .*{name}"):
+        create_run(planned, toy.folder / "elsewhere", study=f"{name}x")
+    assert not (toy.folder / "elsewhere").exists()
     second = create_run(planned, toy.folder / "elsewhere", study=name)
     assert toy.session(second, storage=url).ending is Ending.TRIALS
     trials = SearchResult.load(second.path, storage=url).trials
