@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits
 
 import metanas
 from metanas.data import load_dataset, split
-from metanas.study import SearchResult
+from metanas.errors import StudyError
+from metanas.study import ARTEFACTS, SearchResult
 from metanas.trial import Status
 
 MIXED = """\
@@ -279,6 +280,19 @@ def test_networks_that_are_too_large_are_refused_and_the_search_goes_on(inline: 
     assert "test_accuracy" in result.metrics
 
 
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_a_network_whose_files_are_gone_is_trained_again_by_a_resume(inline: Any, name: str) -> None:
+    result = inline(search={"trials": 1})
+    before = {path.name: path.read_bytes() for path in result.folder.best.iterdir()}
+    (result.folder.best / name).unlink()
+    again = SearchResult.load(result.folder.path)
+    with pytest.raises(StudyError, match=f"no {name}; train it again with: metanas resume"):
+        again.artefact(name)
+    metanas.resume(result.folder.path, progress=False)
+    assert again.artefact(name).read_bytes() == before[name]
+    assert len(again.trials) == 1
+
+
 def test_trainings_that_diverge_are_noted_and_the_search_goes_on(inline: Any) -> None:
     result = inline(
         search={"trials": 6, "strategy": "random"},
@@ -298,6 +312,9 @@ def test_a_search_that_finds_no_network_says_so(toy: Any, command: Any) -> None:
     assert (code, out) == (3, "")
     assert "No network could be trained in 2 trials." in err
     assert "The last said: " in err
+    (folder,) = (toy.folder / "runs").iterdir()
+    with pytest.raises(StudyError, match="some trial must have succeeded"):
+        SearchResult.load(folder).predict(np.zeros((1, 3)))
 
 
 # --- the test split

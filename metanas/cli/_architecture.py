@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._files import new_file
 from metanas.cli._space import NO_PATH
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def draw(
         found, format=kind, title=found.space.name, input_shape=shape, outputs=outputs, vocabulary=vocabulary,
         modules=None if data is None else _modules(found, allow_python),
     )  # fmt: skip
-    output.write_bytes(picture)
+    with new_file(output) as part:
+        part.write_bytes(picture)
     click.echo(output)
 
 

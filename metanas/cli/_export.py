@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-_FILES = ("network.py", "weights.safetensors", "architecture.json", "preparation.json")
+from metanas.cli._files import new_file
 
 
 @click.command()
@@ -20,20 +21,20 @@ _FILES = ("network.py", "weights.safetensors", "architecture.json", "preparation
 def export(run: Path, target: Path, kind: str) -> None:
     """Copy the network that the search in the folder RUN found to TARGET."""
     from metanas.errors import MetanasError
-    from metanas.study import SearchResult
+    from metanas.study import ARTEFACTS, SearchResult
 
     result = SearchResult.load(run)
     if kind == "onnx":
         from metanas.network import export_onnx
 
-        target.parent.mkdir(parents=True, exist_ok=True)
-        export_onnx(result.network, target)
+        with new_file(target) as part:
+            export_onnx(result.network, part)
         click.echo(target)
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise MetanasError("the target must be a new or empty folder", found=str(target), remedy="choose another")
     assert result.network is not None
-    target.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        shutil.copy2(result.folder.best / name, target / name)
+    with ExitStack() as files:
+        for name in ARTEFACTS:
+            shutil.copy2(result.artefact(name), files.enter_context(new_file(target / name)))
     click.echo(target)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from metanas.cli._files import new_file
+
 _FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
@@ -42,12 +44,12 @@ def init(folder: Path, data: str, **described: str | None) -> None:
     if given:
         line = f"{{{source}: {line}, {', '.join(f'{key}: {_quoted(value)}' for key, value in given.items())}}}"
     templates = resources.files("metanas.cli") / "templates"
-    folder.mkdir(parents=True, exist_ok=True)
     space_text = (templates / f"space_{dataset.kind}.yaml").read_text(encoding="utf-8")
     run_text = (templates / "run.yaml").read_text(encoding="utf-8")
     metric = "{maximize: accuracy}" if dataset.task == "classification" else "{maximize: r2}"
-    written[0].write_text(space_text, encoding="utf-8")
-    written[1].write_text(run_text.replace("METRIC", metric).replace("DATA", line), encoding="utf-8")
+    with new_file(written[0]) as space, new_file(written[1]) as run:
+        space.write_text(space_text, encoding="utf-8")
+        run.write_text(run_text.replace("METRIC", metric).replace("DATA", line), encoding="utf-8")
     click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {shlex.quote(str(written[1]))}")
 
 

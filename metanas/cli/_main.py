@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from metanas._version import __version__
-from metanas.cli._errors import show_error
+from metanas.cli._errors import OF_FILES, file_error, show_error
 from metanas.errors import MetanasError
 
 EXIT_NO_NETWORK = 3
@@ -97,6 +97,10 @@ def main() -> NoReturn:
         # The reader of our output left, as `head` does.
         sys.stderr.close()
         code = 1
+    except OSError as error:
+        if error.errno not in OF_FILES:
+            raise
+        code = show_error(file_error(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._files import new_file
 from metanas.cli._space_files import diff, lint, schema
 from metanas.cli._space_validate import rows_text, validate
 
@@ -210,7 +211,8 @@ def draw(space_name: str, output: Path | None, seed: int | None) -> None:
     else:
         (row,) = loaded.sample(1, generator(seed, "sample"))
         picture = draw_architecture(Architecture(loaded, tuple(int(v) for v in row)), format=kind)
-    output.write_bytes(picture)
+    with new_file(output) as part:
+        part.write_bytes(picture)
     click.echo(output)
 
 

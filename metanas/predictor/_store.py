@@ -43,7 +43,7 @@ def save_predictor(predictor: Predictor, folder: Path) -> None:
 
     Raises MetanasError where something else does: see :func:`check_place`.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     check_place(folder, replace=True)
     arrays: dict[str, Array] = {}
@@ -61,7 +61,7 @@ def save_predictor(predictor: Predictor, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, new / ARRAYS)
+        (new / ARRAYS).write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
         (new / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         # For everyone to read, as folders that are not temporary are.
         new.chmod(0o755)

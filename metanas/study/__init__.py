@@ -6,7 +6,7 @@ The only package that imports Optuna.
 from metanas.study._create import create_run, resolved
 from metanas.study._experience import task_of_run
 from metanas.study._final import read_choice, read_final
-from metanas.study._folder import RunFolder, environment, write_atomically
+from metanas.study._folder import ARTEFACTS, RunFolder, environment, write_atomically
 from metanas.study._kept_predictor import predictor_line
 from metanas.study._keys import Keys, named_settings
 from metanas.study._lease import Lease, owner_of
@@ -28,6 +28,7 @@ from metanas.study._timeline import read_timeline
 from metanas.study._trials import Trials
 
 __all__ = [
+    "ARTEFACTS",
     "Ending",
     "Keys",
     "Lease",

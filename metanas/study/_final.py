@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from metanas.study._folder import RunFolder, write_atomically
+from metanas.study._folder import ARTEFACTS, RunFolder, write_atomically
 from metanas.study._jobs import Jobs
 from metanas.study._listener import Listener, Log
 from metanas.trial import EpochReport, Job, Result, Status, TrialRecord
@@ -32,7 +32,8 @@ def train_final(
     None when ``stopped`` says so first, which is asked every ``poll`` seconds.
     """
     done = read_final(folder)
-    if done is not None and done.job_id == f"final-t{best.number}":
+    whole = all((folder.best / name).is_file() for name in ARTEFACTS)
+    if done is not None and done.job_id == f"final-t{best.number}" and whole:
         return done
     job = jobs.final(best)
     listener.final_started(best, job.epochs)

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 from metanas._version import __version__
 from metanas.errors import StudyError
 
+ARTEFACTS = ("network.py", "weights.safetensors", "architecture.json", "preparation.json")
+"""Files of a trained network, in ``best/``."""
 _PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "networkx")
 
 

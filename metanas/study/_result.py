@@ -106,7 +106,7 @@ class SearchResult:
     @cached_property
     def preparation(self) -> Preparation:
         """How raw samples become the network's input."""
-        return Preparation.from_json(json.loads(self._artefact("preparation.json").read_text(encoding="utf-8")))
+        return Preparation.from_json(json.loads(self.artefact("preparation.json").read_text(encoding="utf-8")))
 
     @cached_property
     def network(self) -> Network:
@@ -115,14 +115,14 @@ class SearchResult:
 
         from metanas.network import build_network, user_modules
 
-        data = json.loads(self._artefact("architecture.json").read_text(encoding="utf-8"))
+        data = json.loads(self.artefact("architecture.json").read_text(encoding="utf-8"))
         architecture = Architecture.from_values(self._run[1], data["decisions"])
         outputs = len(self.preparation.classes) or 1
         modules = user_modules if self.allow_python else None
         network = build_network(
             architecture.layers(self.preparation.input_shape, outputs, self.preparation.vocabulary, modules=modules)
         )
-        network.load_state_dict(load_file(self._artefact("weights.safetensors")))
+        network.load_state_dict(load_file(self.artefact("weights.safetensors")))
         return network.eval()
 
     def predict(self, samples: Any) -> np.ndarray[Any, Any]:
@@ -143,16 +143,34 @@ class SearchResult:
         names: np.ndarray[Any, Any] = np.asarray(self.preparation.classes)[outputs.argmax(1).numpy()]
         return names
 
-    def _artefact(self, name: str) -> Path:
+    def artefact(self, name: str) -> Path:
+        """A file of the trained network, one of :data:`ARTEFACTS`.
+
+        Raises
+        ------
+        StudyError
+            If it is not there.
+
+        """
         path = self.folder.best / name
-        if not path.is_file() and read_run_file(self.folder.run_file).looked_up:
+        if path.is_file():
+            return path
+        where = str(self.folder.path)
+        if read_run_file(self.folder.run_file).looked_up:
             raise StudyError(
-                "a search over a table trains no network", found=f"no {path.name}", where=str(self.folder.path),
-                remedy=f"see its architecture with: metanas architecture show {self.folder.path}",
+                "a search over a table trains no network", found=f"no {name}", where=where,
+                remedy=f"see its architecture with: metanas architecture show {where}",
             )  # fmt: skip
-        if not path.is_file():
+        if read_final(self.folder) is not None:
             raise StudyError(
-                "the search must have finished", found=f"no {path.name}", where=str(self.folder.path),
-                remedy=f"finish it with: metanas resume {self.folder.path}",
+                "the files of the network belong together", found=f"no {name}", where=str(self.folder.best),
+                remedy=f"train it again with: metanas resume {where}",
             )  # fmt: skip
-        return path
+        if self.trials and best_trial(self.trials, [direction for _, direction in self.objectives]) is None:
+            raise StudyError(
+                "some trial must have succeeded", found="none", where=where, remedy=f"see: metanas status {where}"
+            )
+        raise StudyError(
+            "the search must have finished", found=f"no {name}", where=where,
+            remedy=f"finish it with: metanas resume {where}",
+        )  # fmt: skip

@@ -1,5 +1,6 @@
 """What commands print and write."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -140,6 +141,36 @@ def test_export(finished: RunFolder, command: Command, tmp_path: Path) -> None:
     code, _, err = command("export", finished.path, tmp_path / "b", "--format", "tflite")
     assert code == 2
     assert "onnx" in err
+
+
+def test_a_full_disk_leaves_no_half_export(
+    finished: RunFolder, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copy2
+
+    def full(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.name.startswith("weights"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", full)
+        code, _, err = command("export", finished.path, tmp_path / "out")
+    assert code == 2
+    assert "No space left on device; free some space" in err
+    assert not list((tmp_path / "out").iterdir())
+    assert command("export", finished.path, tmp_path / "out")[0] == 0
+
+
+def test_files_that_cannot_be_written_are_told(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    for arguments in (("init", tmp_path / "taken"), ("space", "draw", "mlp", "-o", tmp_path / "taken" / "mlp.svg")):
+        code, _, err = command(*arguments)
+        assert code == 2
+        assert "taken: the file must be readable or writable, found " in err
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert command("space", "draw", "mlp", "-o", tmp_path / "new" / "mlp.svg")[0] == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mlp.svg"]
 
 
 def test_export_of_an_unfinished_search(toy: Any, command: Command) -> None:
