@@ -33,6 +33,11 @@ def gather(origins: Sequence[str], *, known: int | None, seed: int = 0) -> list[
         found: list[tuple[TaskSpec | Path, TaskData]] = [(spec, _of_table(spec, known, seed)) for spec in specs]
         for whence, task in found or [(Path(origin).resolve(), task_of_run(Path(origin)))]:
             other, _ = tasks.setdefault(task.name, (whence, task))
+            if isinstance(other, Path) and isinstance(whence, Path) and other != whence:
+                raise MetanasError(
+                    "a predictor learns from each study once, or it would take two tasks for agreeing that are one",
+                    found=f"{task.name} in {other} and {whence}", remedy="leave one out", where="--from",
+                )  # fmt: skip
             if other != whence:
                 both = " and ".join(str(w) if isinstance(w, Path) else w.file or w.name for w in (other, whence))
                 raise MetanasError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._data import Data, data_option
 from metanas.cli._files import new_file
 from metanas.cli._space import NO_PATH
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _SOURCE = click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
 _SPACE = click.option("--space", "space_name", help="Its space, where SOURCE is a JSON file that does not say.")
 _TRIAL = click.option("--trial", type=click.IntRange(0), help="A trial of the run; the best one when not given.")
-_DATA = click.option("--data", help="Say shapes and costs for this data set: a built-in name or a path.")
+_DATA = data_option("Say shapes and costs for this data set")
 _PYTHON = click.option(
     "--allow-python",
     is_flag=True,
@@ -38,7 +39,7 @@ def architecture() -> None:
 @_PYTHON
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(
-    source: Path, space_name: str | None, trial: int | None, data: str | None, allow_python: bool, as_json: bool
+    source: Path, space_name: str | None, trial: int | None, data: Data | None, allow_python: bool, as_json: bool
 ) -> None:
     """Print its decisions, and for a data set its layers and costs."""
     found = load_architecture(source, space_name, trial)
@@ -70,7 +71,7 @@ def show(
 @_PYTHON
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="SVG or PNG file; architecture.svg if not given.")
 def draw(
-    source: Path, space_name: str | None, trial: int | None, data: str | None, allow_python: bool, output: Path | None
+    source: Path, space_name: str | None, trial: int | None, data: Data | None, allow_python: bool, output: Path | None
 ) -> None:
     """Draw it as SVG or PNG."""
     from metanas.cli._space import picture_format
@@ -130,7 +131,7 @@ def _named_space(text: str, source: Path) -> str:
     return str(name)
 
 
-def _samples(data: str) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+def _samples(data: Data) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
     """Shape of a sample, outputs, and number of ids."""
     from metanas.data import fit_preparation, load_dataset, split
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._data import Data, data_option
+
 if TYPE_CHECKING:
     from metanas.architecture import Architecture
     from metanas.space import SearchSpace
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("target", metavar="SPACE_OR_ARCHITECTURE")
 @click.option("--proxy", "proxies", required=True, metavar="NAME[,NAME]", help="Proxies to compute; 'all' for each.")
-@click.option("--data", required=True, help="Data set: a built-in name or a path.")
+@data_option("Data set", required=True)
 @click.option(
     "--rows", type=click.Path(path_type=Path), metavar="FILE",
     help="Networks of the space: a JSON list of decisions, as 'metanas space sample --json' prints it.",
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--allow-python", is_flag=True, help="Import modules of yours that the space names.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def evaluate(
-    target: str, proxies: str, data: str, rows: Path | None, count: int, seed: int, batch: int, space_name: str | None,
+    target: str, proxies: str, data: Data, rows: Path | None, count: int, seed: int, batch: int, space_name: str | None,
     allow_python: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Score networks by zero-cost proxies, without training them.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas.cli._data import Data, data_option
 from metanas.cli._files import new_file
 from metanas.cli._space_files import diff, lint, schema
 from metanas.cli._space_validate import rows_text, validate
@@ -140,11 +141,11 @@ def _networks(space: SearchSpace) -> dict[str, Any]:
 
 @space.command()
 @_SPACE
-@click.option("--data", required=True, help="The data set that the networks are for: a built-in name or a path.")
+@data_option("The data set that the networks are for", required=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random networks.")
 @click.option("--allow-python", is_flag=True, help="Let the file name modules of yours, and import them.")
 @_JSON
-def profile(space_name: str, data: str, seed: int, allow_python: bool, as_json: bool) -> None:
+def profile(space_name: str, data: Data, seed: int, allow_python: bool, as_json: bool) -> None:
     """Say what the networks of a space cost for a data set, and which share of them meets the constraints."""
     from rich.console import Console
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metanas.cli._data import Data, data_option
 from metanas.cli._errors import show_error
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ _AXES = {"image": "CHANNELS,HEIGHT,WIDTH", "sequence": "CHANNELS,LENGTH", "token
 
 @click.command()
 @click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
-@click.option("--data", help="Check the shapes of the networks for this data set: a built-in name or a path.")
+@data_option("Check the shapes of the networks for this data set")
 @click.option(
     "--input", "shape", metavar="SHAPE", help="Check them for samples of this shape, as 3,32,32 (channels first)."
 )
 @click.option(
     "--allow-python", is_flag=True, help="Let the files name modules of yours, and import them to learn their shapes."
 )
-def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow_python: bool) -> int:
+def validate(spaces: tuple[str, ...], data: Data | None, shape: str | None, allow_python: bool) -> int:
     """Check space files; every mistake of each is named with file, line and column.
 
     That every network can be built is checked for all combinations of decisions that the constraints leave, without
@@ -47,7 +48,7 @@ def validate(spaces: tuple[str, ...], data: str | None, shape: str | None, allow
     return code
 
 
-def _validated(name: str, data: str | None, shape: str | None, allow_python: bool) -> str:
+def _validated(name: str, data: Data | None, shape: str | None, allow_python: bool) -> str:
     """What is said of a valid space."""
     from metanas.errors import MetanasError
     from metanas.evaluator import check_space_recipe
@@ -75,7 +76,7 @@ def rows_text(space: SearchSpace) -> str:
     return "too many rows to count" if space.size is None else f"{size_text(space.size)} rows"
 
 
-def _check(space: SearchSpace, data: str | None, shape: str | None, allow_python: bool) -> ShapeCheck | None:
+def _check(space: SearchSpace, data: Data | None, shape: str | None, allow_python: bool) -> ShapeCheck | None:
     """The check of a space's shapes; None when it has none."""
     from metanas.architecture import check_shapes, has_shapes
     from metanas.errors import MetanasError

@@ -21,7 +21,8 @@ _ENOUGH = 5
 
 
 def task_of_run(path: Path) -> TaskData:
-    """The trials of a run folder: one row a network, its repeats side by side, failures as NaN.
+    """The trials of a run folder: one row a network, its repeats side by side, failures as NaN; named for its study, which
+    copies of a folder share.
 
     Losses are of the first objective that is no cost of a network, such as its parameters.
 
@@ -65,8 +66,9 @@ def task_of_run(path: Path) -> TaskData:
         values[line, : len(places)] = np.where(np.isfinite(losses[places]), losses[places], np.nan)
         # Of the mean of independent guesses.
         doubt[line] = doubts[places].mean() / len(places)
+    name = folder.read_info().get("study", study_name(folder))
     rows = np.array([space.to_row(records[places[0]].decisions) for places in by_network.values()], dtype=np.int64)
-    return TaskData(name=study_name(folder), space=space, rows=rows, losses=values, facts=_facts(folder), doubt=doubt)
+    return TaskData(name=name, space=space, rows=rows, losses=values, facts=_facts(folder), doubt=doubt)
 
 
 def _facts(folder: RunFolder) -> dict[str, float]:

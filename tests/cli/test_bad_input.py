@@ -120,6 +120,18 @@ def test_one_option_that_cannot_be_built_is_found_by_validate(command: Command, 
     assert (code, out) == (0, f"space.yaml: valid, 1 decisions, 1 rows; {text}\n")
 
 
+def test_data_of_a_command_may_be_a_mapping_as_in_a_run_file(command: Command, folder: Path) -> None:
+    (folder / "dot.csv").write_text("a,b,t\n" + "".join(f"{n}.5,{'xyz'[n % 3]},{n % 2}\n" for n in range(60)))
+    given = ("--data", "{table: dot.csv, target: t}")
+    code, out, _ = command("space", "validate", "mlp", *given)
+    assert code == 0
+    assert "every network can be built for samples of shape [4]" in out
+    assert command("evaluate", "mlp", "--proxy", "synflow", "--count", "2", *given)[0] == 0
+    message = refused(command, folder, "space", "profile", "mlp", "--data", "{table: dot.csv, targe: t}")
+    assert "did you mean 'target'?" in message
+    assert "must be YAML" in refused(command, folder, "space", "profile", "mlp", "--data", "{table: dot.csv")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -103,6 +103,20 @@ def test_tasks_with_one_name_are_refused_and_one_that_is_named_twice_counts_once
     assert (code, out.splitlines()[0], err) == (0, "kitchen: 2 tasks", "")
 
 
+def test_copies_of_a_run_are_one_task(kitchen: Path, command: Command) -> None:
+    assert command("search", run_file(kitchen, "z"), "-q")[0] == 0
+    (run,) = (kitchen / "runs").iterdir()
+    copy = shutil.copytree(run, kitchen / "copy")
+    code, _, err = command("predictor", "fit", "--from", run, copy, "-o", "cook")
+    assert code == 2
+    assert "learns from each study once" in err
+    assert f"{run.name} in " in err
+    assert command("predictor", "fit", "--from", run, "-o", "cook")[0] == 0
+    assert command("predictor", "update", "cook", "--from", copy)[0] == 0
+    tasks = json.loads(command("predictor", "show", "cook", "--json")[1])["card"][0]["tasks"]
+    assert [task["name"] for task in tasks] == [run.name]
+
+
 def test_a_search_says_how_far_its_predictor_can_be_trusted(kitchen: Path, command: Command) -> None:
     rng = np.random.default_rng(1)
     lines = (kitchen / "x.csv").read_text().splitlines()
