@@ -90,6 +90,9 @@ class _Progress(Listener):
         )  # fmt: skip
         self.say(f"The predictor knows {named}{worth}.")
 
+    def noted(self, text: str) -> None:
+        self.say(f"Note: {text}.")
+
     def trial_ended(self, record: TrialRecord, best: TrialRecord | None) -> None:
         self.best = best
         if record.duplicate_of is None:

@@ -27,6 +27,9 @@ class Listener:
         It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them.
         """
 
+    def noted(self, text: str) -> None:
+        """Something of the data that its user may not have meant."""
+
     def trial_started(self, record: TrialRecord, worker: str) -> None:
         """A worker has begun a trial."""
 
