@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -87,8 +89,8 @@ def read_frame(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path)
-        frame = _read_csv(path).rename(str.strip)
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        frame = _read_csv(path)
+    except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
         found = str(error).partition("\n")[0]
         remedy = "check the file; a CSV needs a line of column names, one separator, and UTF-8"
         raise DataError("cannot be read as a table", found=found, where=str(path), remedy=remedy) from error
@@ -96,19 +98,37 @@ def read_frame(path: Path) -> pl.DataFrame:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    read = partial(pl.read_csv, path, separator=_separator(path), null_values=list(MISSING_TEXTS))
+    separator = _separator(path)
+    read = partial(pl.read_csv, path, separator=separator, null_values=list(MISSING_TEXTS))
     # Types guessed from the first rows nearly always hold, and guessing them from all rows takes six times as long.
     try:
-        return read(infer_schema_length=10_000)
+        frame = read(infer_schema_length=10_000)
     except pl.exceptions.ComputeError:
-        return read(infer_schema_length=None)
+        frame = read(infer_schema_length=None)
+    frame = _named(frame, path, separator)
+    # Blank lines are no rows.
+    return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
 
 
 def _separator(path: Path) -> str:
-    """The separator that the line of column names uses most; a comma if none."""
+    """The separator that the line of column names uses most outside of quotes; a comma if none."""
     with path.open(encoding="utf-8") as file:
-        header = file.readline()
+        header = re.sub(r'"[^"]*"', "", file.readline())
     return max(_SEPARATORS, key=header.count)
+
+
+def _named(frame: pl.DataFrame, path: Path, separator: str) -> pl.DataFrame:
+    """The frame with the names that stand in its file: polars leaves doubled quotes, and renames what stands twice."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = [name.strip() for name in next(csv.reader(file, delimiter=separator), [])]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise DataError(
+            "columns have names of their own", found=f"{twice[0]!r} twice", where=str(path), remedy="rename one"
+        )
+    known = frame.columns
+    if len(names) != len(known):
+        return frame.rename(str.strip)
+    return frame.rename({old: new or old for old, new in zip(known, names, strict=True)})
 
 
 def _tidy(series: pl.Series) -> pl.Series:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from metanas.data import BUILTIN_NAMES, Table, dataset_from_arrays, load_dataset
+from metanas.errors import DataError
 
 PEOPLE = """age; job; member; income
 31; cook; true; low
@@ -59,6 +60,18 @@ def test_csv_with_missing_values_and_blanks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.inputs.data[1], [0, -1, 1, 0, 1, 2])
     assert dataset.classes == ("high", "low")
     np.testing.assert_array_equal(dataset.targets, [1, 0, 1, 0, 1, 0])
+
+
+def test_names_of_columns_stand_as_in_the_file(tmp_path: Path) -> None:
+    header = '\ufeffa;"say ""hi""" ;"b, c, d, e";t'
+    rows = [f"{n};{n % 3};{n % 5};{'xy'[n % 2]}" for n in range(40)]
+    (tmp_path / "q.csv").write_text("\n".join([header, *rows[:20], "", *rows[20:], ""]) + "\n", encoding="utf-8")
+    dataset = load_dataset({"table": "q.csv", "target": "t", "ignore": ['say "hi"']}, base=tmp_path)
+    assert [column.name for column in dataset.columns] == ["a", "b, c, d, e"]
+    assert dataset.n_samples == 40
+    (tmp_path / "twice.csv").write_text("\n".join(["a,b,a,t", *(f"{n},1,2,{n % 2}" for n in range(20))]))
+    with pytest.raises(DataError, match="columns have names of their own, found 'a' twice"):
+        load_dataset({"table": "twice.csv", "target": "t"}, base=tmp_path)
 
 
 def test_csv_and_parquet_of_one_table_are_one_data_set(tmp_path: Path) -> None:
