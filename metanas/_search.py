@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import threading
@@ -115,8 +116,15 @@ def search(
         After Ctrl-C; :func:`resume` goes on from there.
 
     """
+    if isinstance(space, SearchSpace):
+        raise MetanasError(
+            "search takes the name or the path of a space",
+            found=f"the loaded space {space.name}",
+            remedy="give its file",
+        )
+    texts = [constraints] if isinstance(constraints, str) else list(constraints)
     settings: dict[str, Any] = {
-        "name": name, "space": str(space), "data": data, "objective": objective, "constraints": list(constraints),
+        "name": name, "space": str(space), "data": data, "objective": objective, "constraints": texts,
         "search": _given(
             strategy=strategy, predictor=predictor, trials=trials, time=time, gpu_hours=gpu_hours, target=target, max_memory=max_memory,
             seed=seed,
@@ -323,7 +331,9 @@ def _keep_arrays(data: tuple[Any, ...], runs: Path, name: str) -> Path:
     x, y = (np.asarray(part) for part in data)
     fingerprint = dataset_from_arrays(x, y, name=name).fingerprint
     runs.mkdir(parents=True, exist_ok=True)
-    path = (runs / f"{name}-{fingerprint[:12]}.npz").resolve()
+    # What cannot be a name is told with the other arguments.
+    stem = re.sub(r"[^\w-]+", "-", name)
+    path = (runs / f"{stem}-{fingerprint[:12]}.npz").resolve()
     if not path.exists():
         np.savez_compressed(path, x=x, y=y)
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -21,12 +21,32 @@ from metanas.space import Constraint, Scalar, SearchSpace
 
 @dataclass(frozen=True)
 class Architecture:
-    """A row of a space's table of decisions."""
+    """A row of a space's table of decisions.
 
-    space: SearchSpace
+    Raises
+    ------
+    MetanasError
+        If the row has not an index of a value, or −1, for each decision.
+
+    """
+
+    space: SearchSpace = field(hash=False)
     """Where it comes from."""
     row: tuple[int, ...]
     """Index of the value of each decision, −1 where it is inactive."""
+
+    def __post_init__(self) -> None:
+        sizes = [decision.size for decision in self.space.decisions]
+        if len(self.row) != len(sizes) or any(
+            not -1 <= index < size for index, size in zip(self.row, sizes, strict=True)
+        ):
+            raise MetanasError(
+                f"an architecture of {self.space.name} has an index of a value, or -1, for each of its {len(sizes)} decisions",
+                found=str(self.row)[:80], remedy="make it with Architecture.from_values",
+            )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Architecture({self.space.name}, {self.row})"
 
     @classmethod
     def from_values(cls, space: SearchSpace, values: Mapping[str, object]) -> Architecture:

@@ -10,7 +10,7 @@ from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table, Texts
 from metanas.data._load import TABLE_SUFFIXES, load_dataset, spec_errors
-from metanas.data._notes import column_notes
+from metanas.data._notes import data_notes
 from metanas.data._preparation import MISSING_TEXTS, ColumnPreparation, Preparation, fit_preparation
 from metanas.data._raw import prepare_raw
 from metanas.data._source import preparation_source
@@ -36,7 +36,7 @@ __all__ = [
     "Texts",
     "augmentation",
     "batches",
-    "column_notes",
+    "data_notes",
     "dataset_from_arrays",
     "fit_preparation",
     "load_dataset",

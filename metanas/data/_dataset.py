@@ -86,6 +86,8 @@ class Dataset:
     """Part of all samples that a split keeps for testing; without meaning when ``test_indices`` is given."""
     validation_fraction: float = DEFAULT_FRACTION
     """Part of what testing leaves that a split keeps for validation."""
+    notes: tuple[str, ...] = ()
+    """What of the source was left out that its user may have meant to be read, in words."""
 
     @property
     def n_samples(self) -> int:

@@ -45,6 +45,7 @@ def load_images(folder: Path, *, size: tuple[int, int] | None = None, task: str 
         inputs=_stack(images, paths, where),
         targets=targets.values,
         classes=targets.classes,
+        notes=_notes(folder, classes),
     )
 
 
@@ -60,6 +61,24 @@ def _find(folder: Path) -> dict[str, list[Path]]:
         remedy = "add images or remove the folder"
         raise DataError("a class folder must hold images", found="none", where=str(folder / empty[0]), remedy=remedy)
     return {name: paths for name, paths in found.items() if paths}
+
+
+def _notes(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
+    """What is not read: images beside the class folders, and in folders within them."""
+    loose = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    deep = [
+        path
+        for name in classes
+        for inner in (folder / name).iterdir()
+        if inner.is_dir() and not inner.name.startswith(".")
+        for path in inner.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    ]
+    told = (("beside the class folders", loose), ("in folders within class folders", deep))
+    return tuple(
+        f"images {where} are not read ({len(paths):,}, such as {min(paths).relative_to(folder)})"
+        for where, paths in told if paths
+    )  # fmt: skip
 
 
 def _read(path: Path, *, size: tuple[int, int] | None) -> Array:

@@ -1,4 +1,4 @@
-"""What a person should know of how a table is read, where it may not be what they meant."""
+"""What a person should know of how data are read, where it may not be what they meant."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _MOSTLY, _SEVERAL = 0.8, 5
 """Share of a column's texts that are numbers, and how many there must be, for it to be taken for a column of numbers gone wrong."""
 
 
-def column_notes(dataset: Dataset, preparation: Preparation) -> Iterator[str]:
-    """A sentence for each column of texts that no network sees, or that looks like numbers."""
+def data_notes(dataset: Dataset, preparation: Preparation) -> Iterator[str]:
+    """A sentence for all that a source had and is not read, and for each column of texts that looks like numbers."""
+    yield from dataset.notes
     if preparation.kind != "table":
         return
     read = {column.name for column in preparation.columns}

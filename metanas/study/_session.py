@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from optuna.storages import BaseStorage
 
-from metanas.data import column_notes
+from metanas.data import data_notes
 from metanas.errors import StudyError
 from metanas.evaluator import PROXIES, proxy_scores
 from metanas.space import SearchSpace, find_space, load_space
@@ -106,7 +106,7 @@ def run_session(
                     guard=lease.check, score=_score(planned, allow_python),
                 )  # fmt: skip
                 if listener is not None and planned.dataset is not None and planned.preparation is not None:
-                    for note in column_notes(planned.dataset, planned.preparation):
+                    for note in data_notes(planned.dataset, planned.preparation):
                         listener.noted(note)
                 model = planned.model
                 if listener is not None and model is not None and model.sources:

@@ -85,3 +85,18 @@ def test_a_constraint_that_divides_by_a_measure_of_zero_is_not_met() -> None:
     architecture = Architecture(space, ())
     found = broken_constraint(space, architecture, Measures.of(architecture.layers((4,), 4), batch_size=1))
     assert found is not None
+
+
+@pytest.mark.parametrize("row", [(0, 1), (99,) * 7, (0,) * 8, (-2, *(0,) * 6)])
+def test_what_is_no_row_is_refused(row: tuple[int, ...]) -> None:
+    with pytest.raises(MetanasError, match="for each of its 7 decisions"):
+        Architecture(load_space("mlp"), row)
+
+
+def test_architectures_are_told_apart_and_shown_by_their_rows() -> None:
+    space = load_space("mlp")
+    first, second = (
+        Architecture(space, tuple(int(v) for v in row)) for row in space.sample(2, np.random.default_rng(0))
+    )
+    assert len({first, second, Architecture(space, first.row)}) == 2
+    assert repr(first) == f"Architecture(mlp, {first.row})"
