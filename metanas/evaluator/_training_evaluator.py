@@ -246,10 +246,15 @@ class TrainingEvaluator:
             job_id=job.id,
             status=Status.TOO_LARGE,
             metrics=measures.to_json(),
-            message=f"training would take about {measures.memory / 2**20:,.0f} MiB, "
-            f"more than the {self.memory_limit / 2**20:,.0f} MiB that a worker has",
+            message=f"training would take about {_mebibytes(measures.memory)}, "
+            f"more than the {_mebibytes(self.memory_limit)} that a worker has",
             remedy=f"lower train.batch_size, or add the constraint 'memory <= {self.memory_limit:.0f}'",
         )
+
+
+def _mebibytes(size: float) -> str:
+    mib = size / 2**20
+    return f"{mib:,.0f} MiB" if mib >= 10 else f"{mib:.2g} MiB"
 
 
 def _checkpoint(job: Job) -> Checkpoint | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,9 @@ def export_onnx(network: Network, path: Path) -> None:
     optional_import("onnxscript", extra="onnx")
     sample = torch.zeros(2, *network.graph.input_shape, dtype=torch.int64 if network.graph.vocabulary else None)
     batch = torch.export.Dim("batch")
-    program = torch.onnx.export(network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    with warnings.catch_warnings():
+        # Of torch's own parts about each other.
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     assert program is not None
     program.save(str(path))

@@ -52,7 +52,7 @@ def describe_space(space: SearchSpace) -> str:
     shared = [f"{_STEP}${d.name} {{{values_of(d)}}}" for d in shared_decisions(space)]
     blocks = [
         [space.name, *_facts(space)],
-        ["Network", *_cut([_STEP + line for line in _Outline(space)])],
+        [] if space.tabular else ["Network", *_cut([_STEP + line for line in _Outline(space)])],
         ["Shared decisions", *shared] if shared else [],
         [f"Decisions ({len(space.decisions):,})", *_cut([_STEP + line for line in _table(space)])],
         ["Training", *(f"{_STEP}{n}: {value_text(v, space, n, '')}" for n, v in space.recipe.items())]
