@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,10 @@ def prepare_raw(preparation: Preparation, samples: Any, *, names: Mapping[str, s
     if preparation.kind not in ("table", "pairs") or isinstance(samples, Table):
         return preparation.transform(samples)
     rows = _records(samples)
-    if rows is None:
+    if rows is None or (hasattr(samples, "columns") and _unnamed(preparation, rows)):
         columns = ["user", "item"] if preparation.kind == "pairs" else None
-        rows = [_named(row, columns) for row in _lists(samples)]
+        values = _lists(samples) if rows is None else [list(row.values()) for row in rows]
+        rows = [_named(row, columns) for row in values]
     return preparation.transform_rows([{(names or {}).get(name, name): v for name, v in row.items()} for row in rows])
 
 
@@ -35,6 +37,12 @@ def _records(samples: Any) -> Sequence[Mapping[str, object]] | None:
     if isinstance(samples, Sequence) and samples and all(isinstance(row, Mapping) for row in samples):
         return samples
     return None
+
+
+def _unnamed(preparation: Preparation, rows: Sequence[Mapping[str, object]]) -> bool:
+    """Whether the columns are those of an array, and these rows have other names: a frame stands for an array then."""
+    known = [column.name for column in preparation.columns]
+    return all(re.fullmatch(r"x\d+", name) for name in known) and not any(name in row for row in rows for name in known)
 
 
 def _lists(samples: Any) -> list[list[object]]:

@@ -89,3 +89,5 @@ def test_rows_come_as_lists_tensors_and_frames() -> None:
     frame = polars.DataFrame({"x1": x[:, 1], "x0": x[:, 0]})
     for given in (x.tolist(), torch.from_numpy(x), frame, frame.to_dicts(), list(x)):
         np.testing.assert_array_equal(prepare_raw(preparation, given), expected)
+    named = polars.DataFrame({"height": x[:, 0], "width": x[:, 1]})
+    np.testing.assert_array_equal(prepare_raw(preparation, named), expected, err_msg="as np.asarray(named) in a search")
