@@ -299,9 +299,16 @@ def _table_of_rows(columns: Sequence[ColumnPreparation], rows: Sequence[Mapping[
             unknown = len(codes)
             texts = ["" if value is None or value != value else str(value).strip() for value in values]
             missing = dict.fromkeys(MISSING_TEXTS, -1)
-            data.append(np.array([codes.get(text, missing.get(text, unknown)) for text in texts], np.int32))
+            data.append(
+                np.array([codes.get(t, codes.get(_as_whole(t), missing.get(t, unknown))) for t in texts], np.int32)
+            )
             found.append(Column(column.name, column.categories))
     return Table(tuple(found), tuple(data))
+
+
+def _as_whole(text: str) -> str:
+    """A whole number that was read as a float, as it is in a column with missing values, without its point."""
+    return text.removesuffix(".0")
 
 
 def _number(value: object, name: str, row: int) -> float:

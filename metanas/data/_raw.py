@@ -18,12 +18,20 @@ def prepare_raw(preparation: Preparation, samples: Any, *, names: Mapping[str, s
 
     ``names`` are other names of columns, by the name that they may stand under. Raises DataError.
     """
+    if preparation.kind == "tokens" and preparation.words:
+        return preparation.transform(_texts(samples, names or {}))
     if preparation.kind not in ("table", "pairs") or isinstance(samples, Table):
         return preparation.transform(samples)
     rows = _records(samples)
     if rows is None or (hasattr(samples, "columns") and _unnamed(preparation, rows)):
         columns = ["user", "item"] if preparation.kind == "pairs" else None
         values = _lists(samples) if rows is None else [list(row.values()) for row in rows]
+        if columns is None and not _of_array(preparation):
+            first = ", ".join(column.name for column in preparation.columns[:3])
+            raise DataError(
+                "rows are mappings by column, where the search had columns with names", found="values without names",
+                remedy=f"give mappings or a data frame with {first} and so on",
+            )  # fmt: skip
         rows = [_named(row, columns) for row in values]
     return preparation.transform_rows([{(names or {}).get(name, name): v for name, v in row.items()} for row in rows])
 
@@ -39,10 +47,30 @@ def _records(samples: Any) -> Sequence[Mapping[str, object]] | None:
     return None
 
 
+def _texts(samples: Any, names: Mapping[str, str]) -> Any:
+    """Texts, of rows of a table those of the column that the search read, or of the only one."""
+    rows = _records(samples)
+    if rows is None and isinstance(samples, Mapping):
+        raise DataError("samples are texts", found="a mapping", remedy="give a list of texts, or of rows")
+    if not rows:
+        return samples
+    columns = [name for name in rows[0] if names.get(name, name) == "text"] or list(rows[0])
+    if len(columns) > 1:
+        raise DataError(
+            "samples are texts", found=f"rows of {', '.join(columns)}", remedy="give the column of texts alone"
+        )
+    return ["" if row.get(columns[0]) is None else row[columns[0]] for row in rows]
+
+
+def _of_array(preparation: Preparation) -> bool:
+    """Whether the columns are those of an array, which have no names of their own."""
+    return all(re.fullmatch(r"x\d+", column.name) for column in preparation.columns)
+
+
 def _unnamed(preparation: Preparation, rows: Sequence[Mapping[str, object]]) -> bool:
     """Whether the columns are those of an array, and these rows have other names: a frame stands for an array then."""
     known = [column.name for column in preparation.columns]
-    return all(re.fullmatch(r"x\d+", name) for name in known) and not any(name in row for row in rows for name in known)
+    return _of_array(preparation) and not any(name in row for row in rows for name in known)
 
 
 def _lists(samples: Any) -> list[list[object]]:

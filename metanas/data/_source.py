@@ -15,7 +15,10 @@ STD = torch.tensor({std}).view(-1, 1, 1)
 
 def prepare(images):
     """Raw images (batch, {channels}, height, width), a tensor or an array, pixel values as in the training data -> the network's input."""
-    return (torch.as_tensor(images).float() - MEAN) / STD
+    images = torch.as_tensor(images).float()
+    if len(MEAN) == 1 and images.ndim == 3:
+        images = images[:, None]
+    return (images - MEAN) / STD
 '''
 
 _SEQUENCE = '''
@@ -25,7 +28,10 @@ STD = torch.tensor({std}).view(-1, 1)
 
 def prepare(sequences):
     """Raw sequences (batch, {channels}, length), a tensor or an array, values as in the training data -> the network's input."""
-    return (torch.as_tensor(sequences).float() - MEAN) / STD
+    sequences = torch.as_tensor(sequences).float()
+    if len(MEAN) == 1 and sequences.ndim == 2:
+        sequences = sequences[:, None]
+    return (sequences - MEAN) / STD
 '''
 
 _TEXTS = '''
@@ -36,6 +42,8 @@ WORDS = {{word: number for number, word in enumerate({words}, 2)}}
 
 def prepare(texts):
     """Texts -> ids (batch, {length}): 0 pads at the left, 1 is an unknown word."""
+    if hasattr(texts, "columns") or isinstance(texts, (str, dict)) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("prepare takes a list of texts")
     rows = []
     for text in texts:
         ids = [WORDS.get(word, 1) for word in re.findall(r"\\w+|[^\\w\\s]", text.lower())[:{length}]]
@@ -55,10 +63,16 @@ USERS = {{name: number for number, name in enumerate({users}, 1)}}
 ITEMS = {{name: number for number, name in enumerate({items}, 1)}}
 
 
+def _id(ids, name):
+    name = name.item() if hasattr(name, "item") else name
+    # Whole numbers may come as floats, from columns with missing values.
+    return ids.get(str(name), ids.get(str(name).removesuffix(".0"), 0))
+
+
 def prepare(pairs):
     """Pairs of a user's and an item's name, or mappings with "user" and "item" -> ids (batch, 2), 0 for those that are new."""
     pairs = [(pair["user"], pair["item"]) if isinstance(pair, dict) else pair for pair in pairs]
-    return torch.tensor([[USERS.get(str(user), 0), ITEMS.get(str(item), 0)] for user, item in pairs])
+    return torch.tensor([[_id(USERS, user), _id(ITEMS, item)] for user, item in pairs])
 '''
 
 _TABLE = '''
@@ -79,7 +93,8 @@ def prepare(rows):
                 value = value.strip()
                 missing = value in MISSING and value not in column["categories"]
             if not column["numeric"]:
-                values += [float(not missing and str(value) == category) for category in column["categories"]]
+                text = str(value) if str(value) in column["categories"] else str(value).removesuffix(".0")
+                values += [float(not missing and text == category) for category in column["categories"]]
             else:
                 value = FLAGS.get(value.lower(), value) if isinstance(value, str) else value
                 missing = missing or abs(float(value)) == float("inf")

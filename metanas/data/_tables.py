@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +37,7 @@ def load_table(
     """
     kind = _kind_of(roles, target, where=str(path))
     where = str(path)
-    frame = read_frame(path)
+    frame = read_frame(path, texts=[str(column) for column in roles.values()])
     if target is None:
         remedy = f"say {{table: {path.name}, target: COLUMN}}"
         found = f"none; the columns are {_listed(frame.columns)}"
@@ -84,28 +84,43 @@ def _kind_of(roles: Mapping[str, object], target: str | None, *, where: str) -> 
     return "table" if not roles else "tokens" if "text" in roles else "pairs"
 
 
-def read_frame(path: Path) -> pl.DataFrame:
-    """The file as a polars frame: texts stripped of blanks, and numbers where all the texts of a column are numbers."""
+def read_frame(path: Path, *, texts: Collection[str] = ()) -> pl.DataFrame:
+    """The file as a polars frame: texts stripped of blanks, and numbers where all the texts of a column are numbers.
+
+    The columns ``texts`` of a CSV stay as they are written: ids such as 007 are no numbers.
+    """
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path)
-        frame = _read_csv(path)
+        frame = _read_csv(path, texts)
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
         found = str(error).partition("\n")[0]
         remedy = "check the file; a CSV needs a line of column names, one separator, and UTF-8"
         raise DataError("cannot be read as a table", found=found, where=str(path), remedy=remedy) from error
-    return frame.with_columns(_tidy(frame[name]) for name, kind in frame.schema.items() if kind == pl.String)
+    return frame.with_columns(
+        _tidy(frame[name], numbers=name not in texts) for name, kind in frame.schema.items() if kind == pl.String
+    )
 
 
-def _read_csv(path: Path) -> pl.DataFrame:
+def _read_csv(path: Path, texts: Collection[str]) -> pl.DataFrame:
     separator = _separator(path)
-    read = partial(pl.read_csv, path, separator=separator, null_values=list(MISSING_TEXTS))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = [name.strip() for name in next(csv.reader(file, delimiter=separator), [])]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise DataError(
+            "columns have names of their own", found=f"{twice[0]!r} twice", where=str(path), remedy="rename one"
+        )
+    known = pl.read_csv(path, separator=separator, n_rows=0).columns
+    names = names if len(names) == len(known) else [name.strip() for name in known]
+    as_written = {old: pl.String for old, new in zip(known, names, strict=True) if new in texts}
+    read = partial(pl.read_csv, path, separator=separator, null_values=list(MISSING_TEXTS), schema_overrides=as_written)
     # Types guessed from the first rows nearly always hold, and guessing them from all rows takes six times as long.
     try:
         frame = read(infer_schema_length=10_000)
     except pl.exceptions.ComputeError:
         frame = read(infer_schema_length=None)
-    frame = _named(frame, path, separator)
+    # Polars leaves doubled quotes in names.
+    frame = frame.rename({old: new or old for old, new in zip(known, names, strict=True)})
     # Blank lines are no rows.
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
 
@@ -117,24 +132,10 @@ def _separator(path: Path) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def _named(frame: pl.DataFrame, path: Path, separator: str) -> pl.DataFrame:
-    """The frame with the names that stand in its file: polars leaves doubled quotes, and renames what stands twice."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        names = [name.strip() for name in next(csv.reader(file, delimiter=separator), [])]
-    if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise DataError(
-            "columns have names of their own", found=f"{twice[0]!r} twice", where=str(path), remedy="rename one"
-        )
-    known = frame.columns
-    if len(names) != len(known):
-        return frame.rename(str.strip)
-    return frame.rename({old: new or old for old, new in zip(known, names, strict=True)})
-
-
-def _tidy(series: pl.Series) -> pl.Series:
+def _tidy(series: pl.Series, *, numbers: bool) -> pl.Series:
     series = series.str.strip_chars()
     series = series.set(series.is_in(list(MISSING_TEXTS)), None)
-    for kind in (pl.Int64, pl.Float64):
+    for kind in (pl.Int64, pl.Float64) if numbers else ():
         number = series.cast(kind, strict=False)
         if number.null_count() == series.null_count() < len(series):
             return number

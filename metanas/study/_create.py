@@ -13,20 +13,22 @@ import yaml
 
 from metanas.data import BUILTIN_NAMES
 from metanas.study._folder import RunFolder, environment
+from metanas.study._identity import check_identity
 from metanas.study._kept_predictor import keep_predictor, predictor_kept
 from metanas.study._plan import Plan
 from metanas.study._run_file import RunFile
-from metanas.study._storage import check_study, disk_errors
+from metanas.study._storage import check_named, disk_errors, open_storage
+from metanas.study._trials import open_study
 from metanas.study._url import without_password
 
 
 def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunFolder:
     """A run folder that holds all that a resume needs. ``study`` names one of a shared storage that is to be gone on
-    with; otherwise there will be a new one. Raises StudyError where there is no such study.
+    with; otherwise there will be a new one. Raises StudyError where there is no such study, or it is of another search.
     """
     run = planned.run
     if study is not None and run.storage is not None:
-        check_study(run.storage, study)
+        _check_study(planned, run.storage, study)
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")
@@ -46,6 +48,13 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
             }
         )
     return folder
+
+
+def _check_study(planned: Plan, url: str, name: str) -> None:
+    """Before there is a folder, which could not be gone on with."""
+    storage = open_storage(Path(), url)
+    check_named(storage, name, url)
+    check_identity(storage, open_study(storage, name, planned.objectives, read_only=True), planned, note=False)
 
 
 def study_name(folder: RunFolder) -> str:

@@ -134,7 +134,9 @@ class SearchResult:
         import torch
 
         data = read_run_file(self.folder.run_file).data
-        roles = {data[role]: role for role in ("user", "item") if role in data} if isinstance(data, dict) else {}
+        roles = (
+            {data[role]: role for role in ("user", "item", "text") if role in data} if isinstance(data, dict) else {}
+        )
         prepared = prepare_raw(self.preparation, samples, names=roles)
         with torch.inference_mode():
             outputs = self.network(torch.from_numpy(np.ascontiguousarray(prepared)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import yaml
-from optuna.storages import BaseStorage
 
 from metanas.data import data_notes
 from metanas.errors import StudyError
@@ -19,6 +17,7 @@ from metanas.evaluator import PROXIES, proxy_scores
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._create import resolved, study_name
 from metanas.study._folder import RunFolder, write_atomically
+from metanas.study._identity import check_identity
 from metanas.study._kept_predictor import keep_predictor
 from metanas.study._lease import Lease, StudyLease
 from metanas.study._limits import Ending
@@ -79,7 +78,7 @@ def run_session(
         opened = open_storage(folder.journal, url)
         study_id = open_study(opened, name, planned.objectives)
         with StudyLease(opened if url else None, study_id) as lease:
-            _same_search(opened, study_id, planned)
+            check_identity(opened, study_id, planned, note=True)
             # Read only now, when nobody else writes any more.
             trials = Trials(opened, name, planned.space, planned.objectives)
             proposer = make_proposer(
@@ -144,51 +143,6 @@ def _outcome(search: Search, *, trains: bool) -> Outcome:
         final = search.train_best()
         ending = ending if final is not None or search.best() is None else Ending.INTERRUPTED
     return Outcome(ending=ending, final=final)
-
-
-def _same_search(storage: BaseStorage, study_id: int, planned: Plan) -> None:
-    """Note of what a study is, and refuse another search's: run folders may share a study, and so its trials."""
-    known = storage.get_study_user_attrs(study_id)
-    for what, value in _identity(planned).items():
-        before = known.get(f"metanas:{what}")
-        if before is None:
-            storage.set_study_user_attr(study_id, f"metanas:{what}", value)
-        elif before != value:
-            raise StudyError(
-                f"a study keeps its {what}", found=_change(before, value), where="study", remedy="start a new search"
-            )
-
-
-def _identity(planned: Plan) -> dict[str, Any]:
-    """What stays the same as long as a study lasts, as JSON values: without it trials could not be compared."""
-    run = planned.run
-    decisions = [(d.name, d.kind, [repr(value) for value in d.values], d.log) for d in planned.space.decisions]
-    is_now: dict[str, Any] = {
-        "space": _digest(planned.space.text),
-        "data": planned.fingerprint,
-        # Some may be the run file's. Trials of others could not even be read.
-        "decisions": _digest(json.dumps(decisions)),
-        # By which the data are split: what chose the earlier trials would be tested on what those were trained on.
-        "seed": run.seed,
-    }
-    if planned.splits is not None:
-        is_now["split"] = _digest(json.dumps([planned.splits.validation.tolist(), planned.splits.test.tolist()]))
-    if not run.looked_up:
-        is_now["training"] = {"epochs": run.rungs[-1]} | {f"train.{key}": value for key, value in run.train.items()}
-    return is_now
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _change(before: Any, now: Any) -> str:
-    """What of a study is another now, as far as people can read it."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        key = next(key for key in (*now, *before) if before.get(key) != now.get(key))
-        said = [each.get(key, "the default") for each in (now, before)]
-        return f"{key} {said[0]} instead of {said[1]}"
-    return f"{now} instead of {before}" if isinstance(now, int) else "not what it was in its first session"
 
 
 def _same_data(folder: RunFolder, planned: Plan) -> None:

@@ -52,22 +52,22 @@ def open_storage(journal: Path, url: str | None, *, read_only: bool = False) -> 
         return _proxy(url) if scheme == "grpc" else _database(url, scheme)
 
 
-def check_study(url: str, name: str) -> None:
+def check_named(storage: BaseStorage, name: str, where: str) -> None:
     """Check that a shared storage has a study of this name, which is to be gone on with.
 
     Raises
     ------
     StudyError
-        If it has none, or the URL leads nowhere.
+        If it has none.
 
     """
-    known = sorted(study.study_name for study in open_storage(Path(), url).get_all_studies())
+    known = sorted(study.study_name for study in storage.get_all_studies())
     if name not in known:
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         raise StudyError(
             "a study that is gone on with must be there",
             found=f"no {name!r}, but {', '.join(known[:_SHOWN])}{more}" if known else "no study at all",
-            where=without_password(url), remedy=did_you_mean(name, known) or "leave --study out to begin a new one",
+            where=without_password(where), remedy=did_you_mean(name, known) or "leave --study out to begin a new one",
         )  # fmt: skip
 
 

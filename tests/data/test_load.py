@@ -1,5 +1,6 @@
 """Data sets from every kind of source."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from metanas.data import BUILTIN_NAMES, Table, dataset_from_arrays, load_dataset
+from metanas.data import BUILTIN_NAMES, Table, dataset_from_arrays, fit_preparation, load_dataset, prepare_raw
 from metanas.errors import DataError
 
 PEOPLE = """age; job; member; income
@@ -72,6 +73,21 @@ def test_names_of_columns_stand_as_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("\n".join(["a,b,a,t", *(f"{n},1,2,{n % 2}" for n in range(20))]))
     with pytest.raises(DataError, match="columns have names of their own, found 'a' twice"):
         load_dataset({"table": "twice.csv", "target": "t"}, base=tmp_path)
+
+
+def test_ids_stay_as_they_are_written(tmp_path: Path) -> None:
+    users, items = ("007", "7", "0", "1e3"), ("True", "False", " x ", "10.0")
+    lines = ["who,what,stars"] + [f"{users[n % 4]},{items[n // 4 % 4]},{n}.5" for n in range(64)]
+    (tmp_path / "ratings.csv").write_text("\n".join(lines))
+    spec = {"table": "ratings.csv", "target": "stars", "user": "who", "item": "what"}
+    dataset = load_dataset(spec, base=tmp_path)
+    preparation = fit_preparation(dataset, np.arange(64))
+    assert [set(column.categories) for column in preparation.columns] == [set(users), {"True", "False", "x", "10.0"}]
+    with (tmp_path / "ratings.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ids = prepare_raw(preparation, rows, names={"who": "user", "what": "item"})
+    assert ids.min() == 1
+    np.testing.assert_array_equal(ids, preparation.transform(dataset.inputs))
 
 
 def test_csv_and_parquet_of_one_table_are_one_data_set(tmp_path: Path) -> None:

@@ -69,8 +69,45 @@ def test_pairs_and_mappings_of_both() -> None:
     for given in (rows, pairs, pairs.tolist(), [tuple(pair) for pair in pairs]):
         assert (names["prepare"](given).numpy() == expected).all()
         assert (prepare_raw(preparation, given) == expected).all()
+    numbers = pairs.astype(float)
+    for given in (numbers, torch.from_numpy(numbers), torch.from_numpy(pairs.astype(int)), numbers.tolist()):
+        assert (names["prepare"](given).numpy() == expected).all()
+        assert (prepare_raw(preparation, given) == expected).all()
     columns = [{"who": user, "what": item} for user, item in pairs.tolist()]
     assert (prepare_raw(preparation, columns, names={"who": "user", "what": "item"}) == expected).all()
+
+
+def test_texts_come_as_lists_and_as_rows_of_their_column() -> None:
+    texts = ["good film", "bad film", "good good", "bad bad"] * 10
+    dataset = dataset_from_arrays(texts, ["p", "n", "p", "n"] * 10, kind="tokens")
+    preparation = fit_preparation(dataset, np.arange(40))
+    names = run(preparation)
+    expected = preparation.transform(texts)
+    assert (names["prepare"](texts).numpy() == expected).all()
+    rows = [{"id": n, "review": text} for n, text in enumerate(texts)]
+    frame = polars.DataFrame(rows)
+    for given in (texts, rows, frame, frame.select("review"), frame["review"].to_list()):
+        assert (prepare_raw(preparation, given, names={"review": "text"}) == expected).all()
+    for wrong in (frame, {"review": texts}, rows, texts[0]):
+        with pytest.raises(DataError, match="samples are texts"):
+            prepare_raw(preparation, wrong)
+        with pytest.raises(TypeError, match="a list of texts"):
+            names["prepare"](wrong)
+
+
+def test_samples_of_one_channel_may_come_without_it() -> None:
+    rng = np.random.default_rng(0)
+    for x, kind in ((rng.normal(size=(30, 8, 8)), None), (rng.normal(size=(30, 40)), "sequence")):
+        dataset = dataset_from_arrays(x, np.arange(30.0), kind=kind)
+        preparation = fit_preparation(dataset, np.arange(30))
+        for given in (x, x[:, None]):
+            torch.testing.assert_close(run(preparation)["prepare"](given), torch.from_numpy(preparation.transform(x)))
+
+
+def test_a_table_with_names_takes_no_rows_without(tmp_path: Path) -> None:
+    preparation = fit_preparation(load_dataset("wine", base=tmp_path), np.arange(100))
+    with pytest.raises(DataError, match="give mappings or a data frame with alcohol, malic_acid, ash and so on"):
+        prepare_raw(preparation, np.zeros((2, 13)))
 
 
 @pytest.mark.parametrize("samples", [[1.0, 2.0], 3.0, "text", {"x0": 1}, [[1, 2], [3]], [{"x0": 1}, [1, 2]]])

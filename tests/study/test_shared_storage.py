@@ -71,9 +71,10 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(toy: Any, tmp_path
     name = first.read_info()["study"]
     path = toy.write(storage=url)
     (toy.folder / "space.yaml").write_text((toy.folder / "space.yaml").read_text().replace("[1, 2, 3, 4]", "[1, 2, 3]"))
-    other = create_run(plan(read_run_file(path), allow_python=True), tmp_path / "elsewhere", study=name)
+    planned = plan(read_run_file(path), allow_python=True)
     with pytest.raises(StudyError, match="a study keeps its space"):
-        toy.session(other)
+        create_run(planned, tmp_path / "elsewhere", study=name)
+    assert not (tmp_path / "elsewhere").exists(), "no folder that could not be gone on with"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(toy: Any, tmp_path
             "data={arrays: HERE/data.npz, test: 0.4}",
             "a study keeps its split, found not what it was in its first session",
         ),
+        ("constraints=[params <= 1000]", "a study keeps its constraints, found params <= 1000 instead of none"),
         ("train.lr=0.5", "a study keeps its training, found train.lr 0.5 instead of the default"),
         ("fidelity.epochs=7", "a study keeps its training, found epochs 7 instead of "),
     ],
