@@ -114,7 +114,10 @@ class _Progress(Listener):
         self.say(f"Scoring {networks} random networks by zero-cost proxies.")
 
     def proxies_ended(self, networks: int) -> None:
-        # The pace of trials is counted from here.
+        self._trials_begin()
+
+    def _trials_begin(self) -> None:
+        """The pace of trials is counted from here."""
         elapsed = _now() - self.start
         self.start += elapsed
         self.budget = None if self.budget is None else self.budget - elapsed
@@ -126,6 +129,7 @@ class _Progress(Listener):
         self.say(f"Training all networks as one, by shared weights, for {epochs} epochs.")
 
     def supernet_ended(self, result: Result) -> None:
+        self._trials_begin()
         if result.status is not Status.COMPLETE:
             self.say(f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}")
             return

@@ -125,6 +125,16 @@ def test_a_budget_of_time_tells_what_is_left(clock: list[float]) -> None:
     assert progress.left == 0
 
 
+def test_the_pace_of_trials_is_counted_from_the_end_of_a_supernet(clock: list[float]) -> None:
+    progress = PlainProgress(Console(file=StringIO()), OBJECTIVES, 3)
+    progress.began(folder=Path("a"), trials=3, time=None, workers=1, known=0)
+    clock[0] = 90.0
+    progress.supernet_ended(Result(job_id="supernet", status=Status.COMPLETE, metrics={"candidates": 5}))
+    clock[0] = 92.0
+    progress.trial_ended(record(0), record(0))
+    assert progress.left == 4
+
+
 def test_which_display_is_chosen() -> None:
     assert type(make_progress(OBJECTIVES, 3, quiet=True)) is Listener
     assert type(make_progress(OBJECTIVES, 3)) is PlainProgress, "tests have no terminal"

@@ -117,10 +117,16 @@ def evaluate(
     from rich.progress import track
 
     from metanas.bench import gather, search_regrets
+    from metanas.errors import MetanasError
     from metanas.predictor import SpaceModel, find_predictor, judge, knowing_others, left_out, load_predictor
 
     given = None if name is None else load_predictor(find_predictor(name, base=Path.cwd()))
     targets = gather(origins, known=None)
+    if given is None and len(targets) == 1:
+        raise MetanasError(
+            "a task is judged by what others of its space teach", found=f"{targets[0].name} alone",
+            remedy="give more tasks, or a --predictor", where="--from",
+        )  # fmt: skip
     found: list[Judgement] = []
     draws = (
         (seed, target, model)

@@ -67,7 +67,7 @@ def check_named(storage: BaseStorage, name: str, where: str) -> None:
         raise StudyError(
             "a study that is gone on with must be there",
             found=f"no {name!r}, but {', '.join(known[:_SHOWN])}{more}" if known else "no study at all",
-            where=without_password(where), remedy=did_you_mean(name, known) or "leave --study out to begin a new one",
+            where=without_password(where), remedy=did_you_mean(name, known) if known else "leave --study out to begin a new one",
         )  # fmt: skip
 
 

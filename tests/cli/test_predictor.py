@@ -115,6 +115,9 @@ def test_copies_of_a_run_are_one_task(kitchen: Path, command: Command) -> None:
     assert command("predictor", "update", "cook", "--from", copy)[0] == 0
     tasks = json.loads(command("predictor", "show", "cook", "--json")[1])["card"][0]["tasks"]
     assert [task["name"] for task in tasks] == [run.name]
+    code, _, err = command("predictor", "evaluate", "--from", copy)
+    assert code == 2
+    assert f"found {run.name} alone; give more tasks, or a --predictor" in err
 
 
 def test_a_search_says_how_far_its_predictor_can_be_trusted(kitchen: Path, command: Command) -> None:
