@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars
 from PIL import Image
 
 from metanas.data import data_notes, fit_preparation, load_dataset
@@ -21,6 +22,11 @@ def test_columns_of_texts_that_look_like_numbers_or_are_not_read(tmp_path: Path)
     assert notes[0].startswith("column 'comma' is read as texts, since '0,")
     assert notes[1] == "column 'slip' is read as texts, since 'oops' is no number; empty cells are missing values"
     assert notes[2] == "column 'id' is not read, since none of its 80 texts occurs twice in the training part"
+    # Numbers that a Parquet file keeps as texts are meant so.
+    codes = polars.DataFrame({"code": [f"{n % 7}0" for n in range(80)], "t": [f"{n % 2}" for n in range(80)]})
+    codes.write_parquet(tmp_path / "codes.parquet")
+    dataset = load_dataset({"table": "codes.parquet", "target": "t"}, base=tmp_path)
+    assert list(data_notes(dataset, fit_preparation(dataset, np.arange(60)))) == []
     digits = load_dataset("digits", base=tmp_path)
     assert list(data_notes(digits, fit_preparation(digits, np.arange(500)))) == []
 
