@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a disk that has no room left."""
+
 
 class MetanasError(Exception):
     """Something that the user asked for cannot be done.

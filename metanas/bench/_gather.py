@@ -33,17 +33,18 @@ def gather(origins: Sequence[str], *, known: int | None, seed: int = 0) -> list[
         found: list[tuple[TaskSpec | Path, TaskData]] = [(spec, _of_table(spec, known, seed)) for spec in specs]
         for whence, task in found or [(Path(origin).resolve(), task_of_run(Path(origin)))]:
             other, _ = tasks.setdefault(task.name, (whence, task))
-            if isinstance(other, Path) and isinstance(whence, Path) and other != whence:
+            if other == whence:
+                continue
+            if isinstance(other, Path) and isinstance(whence, Path):
                 raise MetanasError(
                     "a predictor learns from each study once, or it would take two tasks for agreeing that are one",
                     found=f"{task.name} in {other} and {whence}", remedy="leave one out", where="--from",
                 )  # fmt: skip
-            if other != whence:
-                both = " and ".join(str(w) if isinstance(w, Path) else w.file or w.name for w in (other, whence))
-                raise MetanasError(
-                    "tasks of a predictor have names of their own, by default those of their tables' files or run folders",
-                    found=f"{task.name} for {both}", remedy="rename one of the two, or give a table a 'name'", where="--from",
-                )  # fmt: skip
+            both = " and ".join(str(w) if isinstance(w, Path) else w.file or w.name for w in (other, whence))
+            raise MetanasError(
+                "tasks of a predictor have names of their own, by default those of their tables' files or run folders",
+                found=f"{task.name} for {both}", remedy="rename one of the two, or give a table a 'name'", where="--from",
+            )  # fmt: skip
     return [task for _, task in tasks.values()]
 
 

@@ -6,19 +6,18 @@ import errno
 
 import click
 
-from metanas.errors import MetanasError
+from metanas.errors import DISK_FULL, MetanasError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
-OF_FILES = _FULL + _NOT_ALLOWED + _NOT_THERE
+OF_FILES = DISK_FULL + _NOT_ALLOWED + _NOT_THERE
 """Numbers of errors that say of a file or a disk what its user can mend."""
 
 
 def file_error(error: OSError) -> MetanasError:
     """An error of a file or a disk, with what to do about it."""
     remedy = "check the path"
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         remedy = "free some space, and try again"
     elif error.errno in _NOT_ALLOWED:
         remedy = "check the permissions, or choose another place"

@@ -5,7 +5,6 @@ The default is the journal in the run folder: see ``docs/run-folder.md`` for why
 
 from __future__ import annotations
 
-import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,12 +16,11 @@ import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
 from metanas._lazy import optional_import
-from metanas.errors import StudyError
+from metanas.errors import DISK_FULL, StudyError
 from metanas.space import did_you_mean
 from metanas.study._journal import open_journal
 from metanas.study._url import scheme_of, without_password
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GRPC_PORT = 13000
 """Optuna's own default."""
 _GRPC_SECONDS = 10
@@ -115,7 +113,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in DISK_FULL:
             raise
         raise StudyError(
             "the disk must have room for the study", found=error.strerror, where=str(folder),
