@@ -44,7 +44,7 @@ def load_dataset(spec: str | Mapping[str, Any], *, base: Path, task: str | None 
     ``validation`` (fractions, see :func:`split`). The argument ``task`` goes before the one in ``spec``.
     Raises DataError.
     """
-    options = _from_text(spec, base) if isinstance(spec, str) else _checked(spec)
+    options = data_mapping(spec, base) if isinstance(spec, str) else _checked(spec)
     task = _task(task or options.get("task"))
     test = fraction(options.get("test", DEFAULT_FRACTION), "test")
     validation = fraction(options.get("validation", DEFAULT_FRACTION), "validation")
@@ -75,7 +75,11 @@ def _task(task: object) -> str | None:
     raise DataError(f"must be {' or '.join(TASKS)}", found=repr(task), where="data.task", remedy=remedy)
 
 
-def _from_text(text: str, base: Path) -> dict[str, Any]:
+def data_mapping(text: str, base: Path) -> dict[str, Any]:
+    """The mapping that a name or a path is short for, such as ``{name: digits}``; paths are relative to ``base``.
+
+    Raises DataError for a path to nothing, or to what no data set is read from.
+    """
     path = base / text
     suffix = path.suffix.lower()
     if text in BUILTIN_NAMES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +58,8 @@ def load_table(
         remedy = "add columns or ignore fewer"
         raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
     targets = _targets(frame[target], kind=kind, task=task, where=f"{where}: column {target!r}")
+    if targets.task == "classification" and frame[target].dtype.is_integer() and path.suffix.lower() != ".parquet":
+        targets = replace(targets, classes=_as_written(targets.classes, path, target))
     check_classes(targets, where=f"{where}: column {target!r}")
     columns = [] if kind == "tokens" else [_column(series, where) for series in inputs]
     return Dataset(
@@ -181,6 +184,14 @@ def _targets(series: pl.Series, *, kind: Kind, task: str | None, where: str) -> 
         raise DataError("targets must be plain values", found=f"type {series.dtype}", where=where, remedy=remedy)
     values = series.cast(pl.Float64) if series.dtype.is_decimal() else series
     return read_targets(values.to_numpy(), kind=kind, task=task, where=where)
+
+
+def _as_written(classes: Sequence[str], path: Path, target: str) -> tuple[str, ...]:
+    """Integers for classes, as the file writes them: 007, not 7. One that it writes in several ways stays a number."""
+    written: dict[str, set[str]] = {}
+    for text in read_frame(path, texts=[target])[target].drop_nulls().unique():
+        written.setdefault(str(int(text)), set()).add(text)
+    return tuple(written[name].pop() if len(written[name]) == 1 else name for name in classes)
 
 
 def _listed(names: Sequence[str]) -> str:

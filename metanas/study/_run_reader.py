@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metanas.data import spec_errors
+from metanas.data import data_mapping, spec_errors
 from metanas.evaluator import RECIPE_OPTIONS
 from metanas.predictor import NO_PREDICTOR
 from metanas.space import (
@@ -38,7 +38,10 @@ _TOP = (
     "name", "space", "data", "objective", "constraints", "search", "fidelity", "train", "workers", "storage", "evaluator",
 )  # fmt: skip
 _EVALUATORS = ("table", "python")
+_FIDELITY = ("epochs", "stop")
 _SEARCH = ("strategy", "predictor", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
+_TRAIN = tuple(option.name for option in RECIPE_OPTIONS)
+_SECTIONS = {"search": _SEARCH, "train": _TRAIN, "fidelity": _FIDELITY}
 
 
 def read_run_file(path: Path, *, sets: Sequence[str] = ()) -> RunFile:
@@ -59,6 +62,8 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     """A run file from its text; see :func:`read_run_file`."""
     root = parse_yaml(text, file)
     for setting in sets:
+        if setting.startswith("data."):
+            _spell_out_data(root, base)
         override(root, setting)
     problems = Problems()
     reader = _Reader(problems)
@@ -66,6 +71,15 @@ def parse_run_text(text: str, file: str, *, base: Path, sets: Sequence[str] = ()
     problems.raise_if_any()
     assert run is not None
     return run
+
+
+def _spell_out_data(root: Node, base: Path) -> None:
+    """Make ``data: digits`` a mapping, ``{name: digits}``, so that ``data.test=0.3`` can stand beside the name."""
+    node = root.entries.get("data") if isinstance(root, MapNode) else None
+    if not isinstance(root, MapNode) or not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+        return
+    (key,) = data_mapping(node.value, base)
+    root.entries["data"] = MapNode(node.mark, {key: node}, {key: node.mark})
 
 
 class _Reader(Keys):
@@ -125,6 +139,14 @@ class _Reader(Keys):
             storage=self._storage(root),
             evaluator=self._evaluator(root),
         )
+
+    def keys(self, node: MapNode, path: str, known: Iterable[str]) -> None:
+        """Note every key that is not ``known``, and the section that it belongs to, if there is one."""
+        known = list(known)
+        for key in [key for key in node.entries if key not in known]:
+            homes = [section for section, keys in _SECTIONS.items() if key in keys]
+            remedy = f"it belongs under `{homes[0]}`" if homes else did_you_mean(key, known)
+            self.problems.add(node.key_marks[key], path, f"unknown key {key!r}", remedy=remedy)
 
     def _data(self, root: MapNode) -> str | dict[str, Any]:
         node = root.entries.get("data")
@@ -188,8 +210,7 @@ class _Reader(Keys):
         return name or None
 
     def _training(self, root: MapNode) -> tuple[dict[str, Any], tuple[int, ...]]:
-        known = [option.name for option in RECIPE_OPTIONS]
-        section = self.section(root, "train", known)
+        section = self.section(root, "train", _TRAIN)
         train = dict(plain(section))
         train_epochs = train.pop("epochs", None)
         node = section.entries.get("epochs")
@@ -228,7 +249,7 @@ class _Reader(Keys):
         }
 
     def _rungs(self, root: MapNode) -> tuple[int, ...]:
-        section = self.section(root, "fidelity", ("epochs", "stop"))
+        section = self.section(root, "fidelity", _FIDELITY)
         node = section.entries.get("epochs")
         if node is None:
             return ()

@@ -90,6 +90,19 @@ def test_ids_stay_as_they_are_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ids, preparation.transform(dataset.inputs))
 
 
+def test_classes_that_are_numbers_have_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
+    written = ("007", " 010", "+3", "12")
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{written[n % 4]}" for n in range(40))]))
+    dataset = load_dataset({"table": "t.csv", "target": "code"}, base=tmp_path)
+    assert dataset.classes == ("+3", "007", "010", "12")
+    np.testing.assert_array_equal(dataset.targets[:4], [1, 2, 0, 3])
+    # One class that is written in two ways is one class.
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{'7 07 8 08'.split()[n % 4]}" for n in range(40))]))
+    assert load_dataset({"table": "t.csv", "target": "code"}, base=tmp_path).classes == ("7", "8")
+    quantity = load_dataset({"table": "t.csv", "target": "code", "task": "regression"}, base=tmp_path)
+    np.testing.assert_array_equal(quantity.targets[:4], [7, 7, 8, 8])
+
+
 def test_csv_and_parquet_of_one_table_are_one_data_set(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     frame = pl.DataFrame(

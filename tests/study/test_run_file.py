@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metanas.errors import MetanasError
+from metanas.errors import DataError, MetanasError
 from metanas.space import LanguageError
 from metanas.study import RunFile, parse_run_text, read_run_file, strategy_names
 
@@ -184,6 +184,39 @@ def test_keys_of_data_are_checked_with_all_others() -> None:
     ):
         assert any(line.startswith(start) and word in line for line in lines), (start, lines)
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("search: {epochs: 3}", "unknown key 'epochs'; it belongs under `train`"),
+        ("lr: 0.1", "unknown key 'lr'; it belongs under `train`"),
+        ("train: {seed: 1}", "unknown key 'seed'; it belongs under `search`"),
+        ("trials: 9", "unknown key 'trials'; it belongs under `search`"),
+        ("workers: {stop: none}", "unknown key 'stop'; it belongs under `fidelity`"),
+    ],
+)
+def test_key_of_another_section(text: str, words: str) -> None:
+    (line,) = refused(text)
+    assert line.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("digits", {"name": "digits", "test": 0.3, "validation": 0.1}),
+        ("people.csv", {"table": "people.csv", "test": 0.3, "validation": 0.1}),
+        ("{name: digits, test: 0.1}", {"name": "digits", "test": 0.3, "validation": 0.1}),
+    ],
+)
+def test_settings_beside_the_name_of_data(text: str, data: dict[str, object]) -> None:
+    run = parse(f"space: mlp\ndata: {text}\n", "data.test=0.3", "data.validation=0.1")
+    assert run.data == data
+
+
+def test_setting_beside_data_that_are_not_there_is_told() -> None:
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        parse("space: mlp\ndata: nowhere/photos\n", "data.test=0.3")
 
 
 def test_all_problems_at_once_each_with_its_place_and_remedy() -> None:
