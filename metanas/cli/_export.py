@@ -18,12 +18,13 @@ from metanas.cli._files import new_file
     "--format", "kind", type=click.Choice(["pytorch", "onnx"]), default="pytorch", show_default=True,
     help="pytorch: a folder with network.py and weights.safetensors; onnx: a file (needs the extra 'onnx').",
 )  # fmt: skip
-def export(run: Path, target: Path, kind: str) -> None:
+@click.option("--allow-python", is_flag=True, help="For onnx, import modules of yours that the space names.")
+def export(run: Path, target: Path, kind: str, allow_python: bool) -> None:
     """Copy the network that the search in the folder RUN found to TARGET."""
     from metanas.errors import MetanasError
     from metanas.study import ARTEFACTS, SearchResult
 
-    result = SearchResult.load(run)
+    result = SearchResult.load(run, allow_python=allow_python)
     if kind == "onnx":
         from metanas.network import export_onnx
 
@@ -33,8 +34,8 @@ def export(run: Path, target: Path, kind: str) -> None:
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise MetanasError("the target must be a new or empty folder", found=str(target), remedy="choose another")
-    assert result.network is not None
+    found = [result.artefact(name) for name in ARTEFACTS]
     with ExitStack() as files:
-        for name in ARTEFACTS:
-            shutil.copy2(result.artefact(name), files.enter_context(new_file(target / name)))
+        for file in found:
+            shutil.copy2(file, files.enter_context(new_file(target / file.name)))
     click.echo(target)

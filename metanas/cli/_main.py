@@ -26,6 +26,7 @@ _COMMANDS = {
     "status": ("metanas.cli._status", "Say where a search stands."),
     "report": ("metanas.cli._status", "Write a search's report anew."),
     "export": ("metanas.cli._export", "Copy the network that a search found, or write it as ONNX."),
+    "predict": ("metanas.cli._predict", "Predict for new samples with the network that a search found."),
     "evaluate": ("metanas.cli._evaluate", "Score networks by zero-cost proxies, without training them."),
     "bench": ("metanas.cli._bench", "Compare strategies on tables of results."),
     "predictor": ("metanas.cli._predictor", "Learn from earlier searches which networks are promising."),

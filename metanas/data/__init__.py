@@ -13,6 +13,7 @@ from metanas.data._load import TABLE_SUFFIXES, data_mapping, load_dataset, spec_
 from metanas.data._notes import data_notes
 from metanas.data._preparation import MISSING_TEXTS, ColumnPreparation, Preparation, fit_preparation
 from metanas.data._raw import prepare_raw
+from metanas.data._samples import ROLES, Samples, read_samples
 from metanas.data._source import preparation_source
 from metanas.data._split import Splits, split
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILTIN_NAMES",
     "MISSING_TEXTS",
+    "ROLES",
     "TABLE_SUFFIXES",
     "Augmentation",
     "Column",
@@ -30,6 +32,7 @@ __all__ = [
     "Dataset",
     "Part",
     "Preparation",
+    "Samples",
     "Splits",
     "Table",
     "Tensors",
@@ -44,6 +47,7 @@ __all__ = [
     "preparation_source",
     "prepare_raw",
     "read_frame",
+    "read_samples",
     "spec_errors",
     "split",
     "to_device",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from metanas.errors import DataError
 
 _MOST_IDS = 10_000_000
 """An embedding of more is a mistake in the data, or needs another toolkit."""
+_REMEDY = "write it with numpy.savez(path, x=x, y=y)"
 _WITHOUT_TEST = frozenset({"x", "y"})
 _WITH_TEST = frozenset({"x_train", "y_train", "x_test", "y_test"})
 
@@ -90,22 +92,42 @@ def from_arrays(
 def load_npz(path: Path, *, task: str | None, kind: str | None = None) -> Dataset:
     """Read an ``.npz`` file that holds x and y, or x_train, y_train, x_test and y_test. Raises DataError."""
     where = str(path)
-    remedy = "write it with numpy.savez(path, x=x, y=y)"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = set(file.files)
-            wanted = _WITH_TEST if names >= _WITH_TEST else _WITHOUT_TEST
-            if not names >= wanted:
-                rule = "must hold the arrays x and y, or x_train, y_train, x_test and y_test"
-                raise DataError(rule, found=", ".join(sorted(names)) or "no array", where=where, remedy=remedy)
-            arrays = {key: _read_member(file, key, where) for key in wanted}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError("cannot be read as an .npz file", found=str(error), where=where, remedy=remedy) from error
+    with _opened(path) as file:
+        names = set(file.files)
+        wanted = _WITH_TEST if names >= _WITH_TEST else _WITHOUT_TEST
+        if not names >= wanted:
+            rule = "must hold the arrays x and y, or x_train, y_train, x_test and y_test"
+            raise DataError(rule, found=", ".join(sorted(names)) or "no array", where=where, remedy=_REMEDY)
+        arrays = {key: _read_member(file, key, where) for key in wanted}
     x, y = (arrays.pop("x_train"), arrays.pop("y_train")) if "x_train" in arrays else (arrays.pop("x"), arrays.pop("y"))
     return from_arrays(
         x, y, x_test=arrays.get("x_test"), y_test=arrays.get("y_test"), where=where, name=path.stem, task=task,
         kind=kind,
     )  # fmt: skip
+
+
+def read_samples_array(path: Path) -> tuple[Array, Array | None]:
+    """The x of an ``.npz`` file, and its y if it has one, or an ``.npy`` file. Raises DataError."""
+    with _opened(path) as file:
+        if isinstance(file, np.ndarray):
+            return file, None
+        if "x" not in file.files:
+            found = ", ".join(sorted(file.files)) or "no array"
+            raise DataError("must hold the array x", found=found, where=str(path), remedy=_REMEDY)
+        x = _read_member(file, "x", str(path))
+        return x, _read_member(file, "y", str(path)) if "y" in file.files else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An ``.npz`` or ``.npy`` file; what keeps it from being read is a DataError."""
+    try:
+        file = np.load(path, allow_pickle=False)
+        with file if hasattr(file, "files") else nullcontext(file):
+            yield file
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        kind = f"an {path.suffix.lower()} file"
+        raise DataError(f"cannot be read as {kind}", found=str(error), where=str(path), remedy=_REMEDY) from error
 
 
 def _read_member(file: Any, key: str, where: str) -> Array:

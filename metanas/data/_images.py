@@ -37,7 +37,7 @@ def load_images(folder: Path, *, size: tuple[int, int] | None = None, task: str 
     targets = read_targets(numbers, kind="image", task=task, where=where, names=classes)
     check_classes(targets, where=where)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        images = list(pool.map(partial(_read, size=size), paths))
+        images = list(pool.map(partial(read_image, size=size), paths))
     return Dataset(
         name=folder.name,
         kind="image",
@@ -81,15 +81,16 @@ def _notes(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _read(path: Path, *, size: tuple[int, int] | None) -> Array:
-    """One image, uint8, (H, W) if grey and else (H, W, 3)."""
+def read_image(path: Path, *, size: tuple[int, int] | None, grey: bool | None = None) -> Array:
+    """One image, uint8, (H, W) if grey and else (H, W, 3); ``grey`` makes it so or not. Raises DataError."""
     try:
         with Image.open(path) as file:
             if file.mode in _DEEP or file.mode.startswith("I;"):
                 remedy = "convert it to 8 bits, or give arrays in an .npz file"
                 raise DataError("images must have 8 bits a channel", found=file.mode, where=str(path), remedy=remedy)
             image = ImageOps.exif_transpose(file)
-            image = image.convert("L" if image.mode in _GREY else "RGB")
+            grey = image.mode in _GREY if grey is None else grey
+            image = image.convert("L" if grey else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         remedy = "replace or remove this file"
         raise DataError("cannot be read as an image", found=str(error), where=str(path), remedy=remedy) from error

@@ -15,7 +15,7 @@ import polars as pl
 
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._names import did_you_mean
-from metanas.data._preparation import MISSING_TEXTS
+from metanas.data._preparation import MISSING_TEXTS, Preparation
 from metanas.data._targets import Targets, check_classes, read_targets, refuse_rows
 from metanas.errors import DataError
 
@@ -57,9 +57,7 @@ def load_table(
         found = f"only {_listed(frame.columns)}"
         remedy = "add columns or ignore fewer"
         raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
-    targets = _targets(frame[target], kind=kind, task=task, where=f"{where}: column {target!r}")
-    if targets.task == "classification" and frame[target].dtype.is_integer() and path.suffix.lower() != ".parquet":
-        targets = replace(targets, classes=_as_written(targets.classes, path, target))
+    targets = _targets(frame[target], path, kind=kind, task=task)
     check_classes(targets, where=f"{where}: column {target!r}")
     columns = [] if kind == "tokens" else [_column(series, where) for series in inputs]
     return Dataset(
@@ -174,7 +172,8 @@ def _column(series: pl.Series, where: str) -> tuple[Column, Array]:
     return Column(series.name), values
 
 
-def _targets(series: pl.Series, *, kind: Kind, task: str | None, where: str) -> Targets:
+def _targets(series: pl.Series, path: Path, *, kind: Kind, task: str | None) -> Targets:
+    where = f"{path}: column {series.name!r}"
     refuse_rows(series.is_null().to_numpy(), "missing", where)
     if _is_text(series):
         classes, codes = _codes(series)
@@ -183,7 +182,46 @@ def _targets(series: pl.Series, *, kind: Kind, task: str | None, where: str) -> 
         remedy = "name a target of numbers, flags or texts"
         raise DataError("targets must be plain values", found=f"type {series.dtype}", where=where, remedy=remedy)
     values = series.cast(pl.Float64) if series.dtype.is_decimal() else series
-    return read_targets(values.to_numpy(), kind=kind, task=task, where=where)
+    targets = read_targets(values.to_numpy(), kind=kind, task=task, where=where)
+    if targets.task == "classification" and series.dtype.is_integer() and path.suffix.lower() != ".parquet":
+        return replace(targets, classes=_as_written(targets.classes, path, series.name))
+    return targets
+
+
+def new_inputs(frame: pl.DataFrame, preparation: Preparation, names: Mapping[str, str], where: str) -> Table | Texts:
+    """The columns that a preparation reads, called in the frame as ``names`` say where not as in the preparation.
+
+    Categorical ones are to be texts in the frame. Raises DataError for texts where numbers are expected.
+    """
+    if preparation.kind == "tokens":
+        return Texts(tuple(frame[names["text"]].cast(pl.String).fill_null("")))
+    columns = []
+    for known in preparation.columns:
+        series = frame[names.get(known.name, known.name)]
+        if known.numeric and not _is_number(series):
+            bad = series.is_not_null() & series.cast(pl.Float64, strict=False).is_null()
+            found = (
+                f"{series.filter(bad).first()!r} in row {(bad.arg_max() or 0) + 1}" if bad.any() else str(series.dtype)
+            )
+            rule = f"column {series.name!r} holds numbers"
+            raise DataError(rule, found=found, where=where, remedy="give numbers, or nothing where they are not known")
+        columns.append(
+            _column(series.alias(known.name) if known.numeric else series.cast(pl.String).alias(known.name), where)
+        )
+    return Table(tuple(column for column, _ in columns), tuple(values for _, values in columns))
+
+
+def known_targets(path: Path, target: str, preparation: Preparation) -> tuple[Array, Array]:
+    """Which rows of a table have a target, (n,) flags, and these m targets: names of classes or numbers, (m,).
+
+    Raises DataError.
+    """
+    series = read_frame(path)[target]
+    known = series.is_not_null().to_numpy()
+    if not known.any():
+        return known, np.zeros(0)
+    found = _targets(series.drop_nulls(), path, kind=preparation.kind, task=preparation.task)
+    return known, np.array(found.classes)[found.values] if found.classes else found.values
 
 
 def _as_written(classes: Sequence[str], path: Path, target: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def read_targets(values: Array, *, kind: Kind, task: str | None, where: str, nam
     if names and values.dtype.kind in "iu":
         classes = tuple(str(names[number]) for number in distinct)
     else:
-        classes = tuple(_class_name(value) for value in distinct.tolist())
+        classes = tuple(class_name(value) for value in distinct.tolist())
     return Targets("classification", numbers.astype(np.int64), classes)
 
 
@@ -130,5 +130,6 @@ def refuse_rows(bad: Array, what: str, where: str) -> None:
         raise DataError("every target must be known", found=found, where=where, remedy="fill or remove these rows")
 
 
-def _class_name(value: object) -> str:
+def class_name(value: object) -> str:
+    """How a class is called that a file or an array writes as ``value``."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metanas.architecture import Architecture
-from metanas.data import Preparation, prepare_raw
+from metanas.data import ROLES, Preparation, prepare_raw
 from metanas.errors import StudyError
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import optuna
 
     from metanas.network import Network
+
+_BATCH = 256
+"""Samples that the network reads at once."""
 
 
 @dataclass(frozen=True)
@@ -131,19 +134,40 @@ class SearchResult:
 
         Columns of an array are called x0, x1 and so on, as in a search on arrays.
         """
+        outputs = self._outputs(samples)
+        if not self.preparation.classes:
+            return outputs[:, 0]
+        names: np.ndarray[Any, Any] = np.asarray(self.preparation.classes)[outputs.argmax(1)]
+        return names
+
+    def predict_proba(self, samples: Any) -> np.ndarray[Any, Any]:
+        """The probability of each class, ``(n, classes)``, in the order of ``preparation.classes``; samples as in :meth:`predict`.
+
+        Raises
+        ------
+        StudyError
+            If the network predicts values.
+
+        """
+        if not self.preparation.classes:
+            raise StudyError(
+                "probabilities are of classes", found="a network that predicts values", remedy="use predict"
+            )
+        outputs = self._outputs(samples)
+        powers = np.exp(outputs - outputs.max(1, keepdims=True))
+        shares: np.ndarray[Any, Any] = powers / powers.sum(1, keepdims=True)
+        return shares
+
+    def _outputs(self, samples: Any) -> np.ndarray[Any, Any]:
+        """Logits ``(n, classes)``, or values in the target's own unit, ``(n, 1)``."""
         import torch
 
         data = read_run_file(self.folder.run_file).data
-        roles = (
-            {data[role]: role for role in ("user", "item", "text") if role in data} if isinstance(data, dict) else {}
-        )
-        prepared = prepare_raw(self.preparation, samples, names=roles)
+        roles = {data[role]: role for role in ROLES if role in data} if isinstance(data, dict) else {}
+        inputs = torch.from_numpy(np.ascontiguousarray(prepare_raw(self.preparation, samples, names=roles)))
         with torch.inference_mode():
-            outputs = self.network(torch.from_numpy(np.ascontiguousarray(prepared)))
-        if not self.preparation.classes:
-            return np.asarray(outputs[:, 0].numpy())
-        names: np.ndarray[Any, Any] = np.asarray(self.preparation.classes)[outputs.argmax(1).numpy()]
-        return names
+            parts = [self.network(part) for part in torch.split(inputs, _BATCH)]
+        return np.asarray(torch.cat(parts).numpy())
 
     def artefact(self, name: str) -> Path:
         """A file of the trained network, one of :data:`ARTEFACTS`.

@@ -97,7 +97,7 @@ def test_classes_that_are_numbers_have_the_names_that_the_file_gives_them(tmp_pa
     assert dataset.classes == ("+3", "007", "010", "12")
     np.testing.assert_array_equal(dataset.targets[:4], [1, 2, 0, 3])
     # One class that is written in two ways is one class.
-    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{'7 07 8 08'.split()[n % 4]}" for n in range(40))]))
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{['7', '07', '8', '08'][n % 4]}" for n in range(40))]))
     assert load_dataset({"table": "t.csv", "target": "code"}, base=tmp_path).classes == ("7", "8")
     quantity = load_dataset({"table": "t.csv", "target": "code", "task": "regression"}, base=tmp_path)
     np.testing.assert_array_equal(quantity.targets[:4], [7, 7, 8, 8])

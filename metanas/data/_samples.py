@@ -1,0 +1,151 @@
+"""New samples in a file or a folder, for a network that is trained to predict for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metanas.data._dataset import Array, Table, Texts
+from metanas.data._load import TABLE_SUFFIXES
+from metanas.data._names import did_you_mean
+from metanas.data._preparation import Preparation
+from metanas.data._targets import class_name
+from metanas.errors import DataError
+
+ROLES = ("text", "user", "item")
+"""Keys of ``data`` that name the columns which are read, of tables that are no rows of features."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """New samples, and what stands beside them."""
+
+    inputs: Array | Table | Texts
+    """The n raw samples, as :func:`prepare_raw` takes them."""
+    beside: Mapping[str, Sequence[str]]
+    """What tells the samples apart, (n,) each: names of files, or the columns that were asked for."""
+    targets: Array | None = None
+    """What is to be predicted, (n,), where the file has it: numbers of classes, -1 for a new one, or float64. Unknown: NaN."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def part(self, start: int, end: int) -> Array | Table | Texts:
+        """The inputs from ``start`` to ``end``."""
+        if isinstance(self.inputs, Table | Texts):
+            return self.inputs.take(np.arange(start, min(end, len(self))))
+        return self.inputs[start:end]
+
+
+def read_samples(
+    path: Path, preparation: Preparation, data: str | Mapping[str, Any], *, keep: Sequence[str] = ()
+) -> Samples:
+    """The samples in a CSV, TSV or Parquet file, an ``.npz`` (its x) or ``.npy`` file, a folder of images or an image.
+
+    Read as the ``data`` of the search were: the same columns, however they lie, and images of the same size, resized
+    where those were. ``keep`` are columns of a table to hand through. Raises DataError.
+    """
+    spec = data if isinstance(data, Mapping) else {}
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise DataError("there is no such file or folder", found=str(path), where="samples", remedy="check the path")
+    of_table = suffix in TABLE_SUFFIXES
+    if keep and not of_table:
+        raise DataError("columns are kept of a table", found=path.name, where="--keep", remedy="leave it out")
+    if suffix in (".npz", ".npy"):
+        return _of_arrays(path, preparation)
+    wanted = {"table": "a CSV, TSV or Parquet file", "image": "images"}.get(preparation.kind)
+    if of_table and (preparation.kind in ("table", "pairs") or preparation.words):
+        return _of_table(path, preparation, spec, keep)
+    if not of_table and preparation.kind == "image":
+        return _of_images(path, preparation, resize="size" in spec)
+    wanted = f"{wanted or preparation.kind}, or an .npz or .npy file"
+    raise DataError(f"the network reads {wanted}", found=path.name, where="samples", remedy="give such samples")
+
+
+def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], keep: Sequence[str]) -> Samples:
+    from metanas.data._tables import known_targets, new_inputs, read_frame
+
+    names = {role: str(spec[role]) for role in ROLES if role in spec}
+    texts = [names.get(column.name, column.name) for column in preparation.columns if not column.numeric]
+    frame = read_frame(path, texts=[*texts, *names.values()])
+    if preparation.kind == "tokens" and not names:
+        names = {"text": "text" if frame.width > 1 else frame.columns[0]}
+    read = [names["text"]] if preparation.kind == "tokens" else [column.name for column in preparation.columns]
+    for name in (*(names.get(name, name) for name in read), *keep):
+        if name not in frame.columns:
+            remedy = did_you_mean(name, frame.columns) or "add the column, empty where it is not known"
+            raise DataError("the file needs every column", found=f"no {name!r}", where=str(path), remedy=remedy)
+    inputs = new_inputs(frame, preparation, names, str(path))
+    # Once more, as they are written: an id such as 007 is no number.
+    asked = read_frame(path, texts=keep) if keep else frame
+    beside = {name: ["" if value is None else str(value) for value in asked[name]] for name in keep}
+    target = spec.get("target")
+    if target not in frame.columns:
+        return Samples(inputs, beside)
+    known, found = known_targets(path, str(target), preparation)
+    return Samples(inputs, beside, _targets(found, known, preparation))
+
+
+def _of_arrays(path: Path, preparation: Preparation) -> Samples:
+    from metanas.data._arrays import read_samples_array
+
+    x, y = read_samples_array(path)
+    if not x.ndim or not len(x):
+        raise DataError("x holds samples", found=f"shape {x.shape}", where=str(path), remedy="check the file")
+    if y is None or len(y) != len(x) or y.size != len(x):
+        return Samples(x, {})
+    return Samples(x, {}, _targets(y.reshape(-1), np.ones(len(x), bool), preparation))
+
+
+def _of_images(path: Path, preparation: Preparation, *, resize: bool) -> Samples:
+    from metanas.data._images import IMAGE_SUFFIXES, read_image
+
+    paths = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_image(file, path))
+    if not paths:
+        remedy = f"give files such as {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError("the folder must hold images", found="none", where=str(path), remedy=remedy)
+    channels, height, width = preparation.input_shape
+    read = partial(read_image, size=(height, width) if resize else None, grey=channels == 1)
+    inputs = np.empty((len(paths), height, width) if channels == 1 else (len(paths), height, width, 3), np.uint8)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for place, image in enumerate(pool.map(read, paths)):
+            if image.shape != inputs.shape[1:]:
+                found = f"{image.shape[0]}x{image.shape[1]} in {paths[place].name}"
+                remedy = "resize it, or search with `size:` beside `images:`"
+                raise DataError(
+                    f"images must be of the size {height}x{width}", found=found, where=str(path), remedy=remedy
+                )
+            inputs[place] = image
+    beside = {"file": [str(file.relative_to(path)) if path.is_dir() else file.name for file in paths]}
+    folders = [file.parent.name for file in paths]
+    if not preparation.classes or not set(folders) <= set(preparation.classes):
+        return Samples(inputs, beside)
+    return Samples(inputs, beside, _targets(np.array(folders), np.ones(len(folders), bool), preparation))
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    from metanas.data._images import IMAGE_SUFFIXES
+
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def _targets(answers: Array, known: Array, preparation: Preparation) -> Array | None:
+    """Targets (n,) of the answers (m,) to the m samples that are ``known`` (n,); None where there are none."""
+    targets = np.full(len(known), np.nan)
+    if not known.any():
+        return None
+    if preparation.task == "regression":
+        targets[known] = answers
+        return targets
+    numbers = {name: number for number, name in enumerate(preparation.classes)}
+    targets[known] = [numbers.get(class_name(answer), -1) for answer in answers.tolist()]
+    return targets
