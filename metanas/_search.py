@@ -285,6 +285,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         else (),
         # All settings are in this one, those of the command line too.
         command=f"metanas search {shlex.quote(str(folder.run_file))}",
+        use=f"metanas predict {shlex.quote(str(folder.path))} SAMPLES" if final else "",
     )
     folder.report.write_text(render_report(summary, records), encoding="utf-8")
     return folder.report

@@ -93,6 +93,8 @@ class RunSummary:
     """How a simple model does on the same split, in one line."""
     command: str = ""
     """The command that runs the search again."""
+    use: str = ""
+    """The command that predicts with the network; none where there is no network."""
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
 def test_rows_of_a_table(plans: SearchResult, tmp_path: Path, command: Command) -> None:
     # Other columns, in another order, and all the places that are left look like numbers.
     table(tmp_path / "new.csv", ["new", "id", "place", "age"])
+    assert f"metanas predict {plans.folder.path} SAMPLES" in plans.folder.report.read_text()
     code, out, err = command("predict", plans.folder.path, tmp_path / "new.csv", "--keep", "id")
     assert (code, err) == (0, "")
     found = rows(out)

@@ -118,7 +118,7 @@ def test_texts_of_the_user_stay_texts(trials: Trials, summary: Summary) -> None:
     run = summary(
         name=NASTY, space=NASTY, space_about=NASTY, objectives=((NASTY, "minimize"), (NASTY + "2", "maximize")),
         strategy=NASTY, versions={NASTY: NASTY}, machine=NASTY, test_metrics={NASTY: 1.0}, drawings={NASTY: SVG},
-        artefacts=(NASTY,), baseline=NASTY, command=NASTY,
+        artefacts=(NASTY,), baseline=NASTY, command=NASTY, use=NASTY,
         decisions=tuple(replace(d, name=NASTY if d.name == "width" else d.name) for d in summary().decisions),
     )  # fmt: skip
     rows = [replace(t, values=(t.values[0], 2.0)) if t.values else t for t in rows]
