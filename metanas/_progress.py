@@ -62,6 +62,7 @@ class _Progress(Listener):
         self.done = 0
         self.known = 0
         self.duplicates = 0
+        self.supernet_epochs = 0
         self.first: dict[str, int] = {}
         self.best: TrialRecord | None = None
         self.start = time.monotonic()
@@ -126,6 +127,7 @@ class _Progress(Listener):
         self.say(f"No proxies: {message}. The search goes on without.")
 
     def supernet_started(self, epochs: int) -> None:
+        self.supernet_epochs = epochs
         self.say(f"Training all networks as one, by shared weights, for {epochs} epochs.")
 
     def supernet_ended(self, result: Result) -> None:
@@ -134,7 +136,12 @@ class _Progress(Listener):
             self.say(f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}")
             return
         ranked = int(result.metrics.get("candidates", 0))
-        self.say(f"The supernet has ranked {ranked} networks ({duration(result.seconds)}).")
+        early = (
+            f", trained for {result.epochs} epochs in its share of the time"
+            if result.epochs < self.supernet_epochs
+            else ""
+        )
+        self.say(f"The supernet has ranked {ranked} networks ({duration(result.seconds)}{early}).")
         if collapsed := int(result.metrics.get("collapsed", 0)):
             self.say(
                 f"Ops without weights had won the decisions after epoch {collapsed}; from then on all were trained evenly."

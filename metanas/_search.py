@@ -246,6 +246,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     records = [record for _, record in sorted(trials.records.items())]
     final = read_final(folder)
     choice = read_choice(folder)
+    timeline = read_timeline(folder.log)
     summary = RunSummary(
         name=folder.path.resolve().name,
         space=space.name,
@@ -267,9 +268,9 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         trials=run.trials,
         versions=info.get("versions", {}),
         machine=info.get("machine", ""),
-        seconds=_elapsed(records),
+        seconds=timeline.seconds or None,
         workers=info.get("workers"),
-        timeline=read_timeline(folder.log),
+        timeline=timeline,
         decisions=tuple(
             DecisionSummary(
                 name=d.name, kind=d.kind, values=tuple(d.values) if d.kind == "choice" else (d.values[0], d.values[-1])
@@ -289,13 +290,6 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
     )
     folder.report.write_text(render_report(summary, records), encoding="utf-8")
     return folder.report
-
-
-def _elapsed(records: Sequence[TrialRecord]) -> float | None:
-    """Seconds from the first proposal to the last result."""
-    started = [record.started for record in records if record.started is not None]
-    ended = [record.ended for record in records if record.ended is not None]
-    return max(ended) - min(started) if started and ended else None
 
 
 def _drawings(

@@ -266,6 +266,15 @@ def inline(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SearchResu
     return run
 
 
+def test_a_trial_is_stopped_at_the_rung_whoever_trains_it(inline: Any, tmp_path: Path) -> None:
+    here = inline(search={"trials": 9, "strategy": "random", "seed": 3}, fidelity={"epochs": [1, 4]})
+    there = search(tmp_path, space="mlp", data="wine", epochs=[1, 4], trials=9, strategy="random", seed=3, workers=1)
+    assert [(t.status, t.epochs, t.values) for t in there.trials] == [
+        (t.status, t.epochs, t.values) for t in here.trials
+    ]
+    assert {t.epochs for t in there.trials if t.status is Status.PRUNED} == {1}
+
+
 def test_networks_that_are_too_large_are_refused_and_the_search_goes_on(inline: Any) -> None:
     result = inline(search={"max_memory": "400K", "trials": 12, "strategy": "random"})
     statuses = [t.status for t in result.trials]

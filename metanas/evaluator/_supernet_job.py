@@ -93,6 +93,9 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
         seconds = time.perf_counter() - started
         return report(EpochReport(job_id=job.id, epoch=epoch, metrics=metrics, seconds=seconds))
 
+    def enough() -> bool:
+        return job.seconds is not None and time.perf_counter() - started > job.seconds
+
     ranking: Ranking | None = None
     with torch.random.fork_rng(devices=[now.device] if now.device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "supernet"))
@@ -101,12 +104,13 @@ def run_supernet_job(job: Job, report: Callable[[EpochReport], Status | None], n
                 supernet, policy, recipe=recipe, loss=loss, train=train, validation=validation, seed=derive_seed(seed, "batches"),
             )  # fmt: skip
             file = Checkpoint(Path(job.checkpoint) / "supernet.safetensors", identity) if job.checkpoint else None
-            progress = training.run(job.epochs, report=send, checkpoint=file)
+            progress = training.run(job.epochs, report=send, checkpoint=file, enough=enough)
             if progress.status is Status.COMPLETE:
                 plain = build_loss(recipe.loss, task=now.dataset.task, allow_python=now.allow_python)
                 ranking = rank(
                     supernet, policy, validation, plain, progress, count=int(now.settings.get("candidates", 200)),
                     batch_size=recipe.batch_for(len(train[1])), seed=derive_seed(seed, "candidates") % 2**32, method=name,
+                    early=progress.epochs < job.epochs,
                 )  # fmt: skip
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

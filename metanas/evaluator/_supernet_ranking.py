@@ -43,6 +43,8 @@ class Ranking:
     """How many networks were to be ranked."""
     collapsed: int = 0
     """The epoch after which the collapse alarm went off; 0 for never."""
+    early: bool = False
+    """Whether its time was over before all epochs that were asked for."""
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""
@@ -66,7 +68,7 @@ def shared_loss(supernet: Supernet, row: npt.NDArray[np.int64], data: Data, loss
 
 def rank(
     supernet: Supernet, policy: Policy, validation: Data, loss: Loss, progress: SupernetProgress, *, count: int, batch_size: int, seed: int,
-    method: str = "",
+    method: str = "", early: bool = False,
 ) -> Ranking:  # fmt: skip
     """About ``count`` different networks that may be built: draws by the policy, and mutations of the best of them."""
     space, rng = supernet.space, np.random.default_rng(seed)
@@ -97,7 +99,7 @@ def rank(
     return Ranking(
         rows=[[int(v) for v in row] for _, row in order], losses=[value for value, _ in order], epochs=progress.epochs,
         free_shares=[share if share == share else None for share in progress.free_shares], collapsed=progress.collapsed,
-        method=method, asked=count,
+        method=method, asked=count, early=early,
     )  # fmt: skip
 
 

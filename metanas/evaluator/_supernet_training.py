@@ -88,8 +88,9 @@ class SupernetTraining:
         *,
         report: Callable[[int, dict[str, float]], Status | None] | None = None,
         checkpoint: Checkpoint | None = None,
+        enough: Callable[[], bool] = lambda: False,
     ) -> SupernetProgress:
-        """Train for ``epochs``, from the checkpoint on where there is one."""
+        """Train for ``epochs``, from the checkpoint on where there is one; for fewer, but for one, once there is ``enough``."""
         progress = SupernetProgress()
         trained = Trained(
             self._whole, self._optimizer, torch.GradScaler(enabled=False), self._generator, self._device
@@ -102,6 +103,8 @@ class SupernetTraining:
             progress = SupernetProgress(**{**kept, "status": Status.COMPLETE})
             self.policy.uniform = self.policy.uniform or progress.collapsed > 0
         for epoch in range(progress.epochs, epochs):
+            if epoch and enough():
+                break
             loss = self._epoch(epoch, epochs)
             if loss is None:
                 progress.status = Status.DIVERGED

@@ -45,7 +45,9 @@ class RandomComparison:
     high: float
     """95th percentile."""
     reached: float | None
-    """Best of the first guided trials; None when all of those failed."""
+    """Best value of the first guided trials, as it was measured; None when all of those failed."""
+    stopped: bool
+    """Whether some trials were stopped early; they count with estimates in all else."""
     wins: float
     """Share of all pairs of a guided and a random trial in which the guided one is better; ties count half."""
     p: float
@@ -77,7 +79,8 @@ def compare_with_random(
     m = min(len(draws), len(guided))
     samples = rng.choice(draws, size=(_BOOTSTRAPS, len(draws)))
     low, high = np.nanquantile(expected_best(samples, m), [0.05, 0.95])
-    reached = guided[:m].max()
+    first = [t.values[0] for t in [t for t in done if t.origin != RANDOM][:m] if t.number in full and t.values]
+    reached = max(first, key=lambda value: sign * value, default=None)
     wins, p = _pairs(guided, draws, rng)
     return RandomComparison(
         random=len(draws),
@@ -86,7 +89,8 @@ def compare_with_random(
         expected=sign * float(expected_best(draws[None], m)[0]),
         low=min(sign * float(low), sign * float(high)),
         high=max(sign * float(low), sign * float(high)),
-        reached=sign * float(reached) if np.isfinite(reached) else None,
+        reached=reached,
+        stopped=any(t.status is Status.PRUNED for t in done),
         wins=wins,
         p=p,
     )
@@ -123,6 +127,8 @@ def random_line(strategy: str, trials: Sequence[TrialRecord], comparison: Random
         "trials came after random ones and knew their results, and one search is one draw. A second search with "
         "--set search.strategy=random is the full comparison."
     )
+    if c.stopped:
+        note += " Trials that were stopped early count, in what is expected and in pairs, with what they would have come to by estimate."
     return line, note
 
 

@@ -72,7 +72,7 @@ class RunSummary:
     machine: str = ""
     """What it ran on, in one line."""
     seconds: float | None = None
-    """Wall time of the search."""
+    """Wall time of the search, pauses between its sessions left out."""
     workers: int | None = None
     """Worker processes."""
     timeline: Timeline = field(default_factory=Timeline)

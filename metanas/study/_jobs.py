@@ -19,11 +19,15 @@ from metanas.worker import Engine
 class Jobs:
     """The jobs of one session."""
 
-    def __init__(self, run: RunFile, folder: RunFolder, gate: Gate, engine: Engine) -> None:
+    def __init__(
+        self, run: RunFile, folder: RunFolder, gate: Gate, engine: Engine, pauses: tuple[int, ...] = ()
+    ) -> None:
         self._run = run
         self._folder = folder
         self._gate = gate
         self._engine = engine
+        self.pauses = pauses
+        """Epochs after which a trial waits for the search's word."""
         # After a power cut a session may give the same attempt of the same number to another architecture.
         self._session = secrets.token_hex(3)
         self._trains = run.evaluator == "train"
@@ -40,7 +44,7 @@ class Jobs:
             id=f"t{record.number}-a{attempt}-{self._session}", trial=record.number, attempt=attempt,
             decisions=record.decisions, epochs=self._run.rungs[-1],
             seed=derive_seed(self._run.seed, "training", record.number), spool=str(self._folder.spool.absolute()),
-            checkpoint=str(self._checkpoint(record.number)),
+            checkpoint=str(self._checkpoint(record.number)), pauses=self.pauses,
             memory=self._memory(record) if self._trains else 0,
         )  # fmt: skip
         self.trials[job.id] = record.number
@@ -55,12 +59,12 @@ class Jobs:
             memory=self._memory(record),
         )  # fmt: skip
 
-    def supernet(self, epochs: int) -> Job:
-        """The job that trains all networks as one."""
+    def supernet(self, epochs: int, seconds: float | None = None) -> Job:
+        """The job that trains all networks as one, for so many seconds at most."""
         return Job(
             id="supernet", trial=-1, decisions={}, epochs=epochs, seed=derive_seed(self._run.seed, "supernet"),
             purpose=Purpose.SUPERNET, output=str(self._folder.supernet.absolute()),
-            checkpoint=str(self._folder.checkpoints.absolute() / "supernet"),
+            checkpoint=str(self._folder.checkpoints.absolute() / "supernet"), seconds=seconds,
         )  # fmt: skip
 
     def again(self, job: Job, attempt: int) -> Job:

@@ -27,8 +27,8 @@ from metanas.worker import Ended, Engine, Event, Reported, Spooled, Started, dro
 
 _POLL = 0.5
 """Seconds that the loop waits for events before it looks at its clock."""
-_PROXIES_SHARE = 0.25
-"""Part of a search's time that proxies may take."""
+_PROXIES_SHARE, _SUPERNET_SHARE = 0.25, 0.5
+"""Parts of a search's time that proxies, and the training of a supernet, may take."""
 _FAILURES = 5
 """So many first evaluations that all fail with an error end the search: the next ones would, too."""
 
@@ -63,7 +63,7 @@ class Search:
         self.log = Log(folder.log, engine.time)
         self.directions = [direction for _, direction in trials.objectives]
         self.stopping = make_stopping(run.stop, run.stop_options, trials, rungs=run.rungs, directions=self.directions)
-        self.jobs = Jobs(run, folder, gate, engine)
+        self.jobs = Jobs(run, folder, gate, engine, self.stopping.pauses(run.rungs[-1]))
         self.recovery = Recovery(folder, trials, self.jobs, self.log)
         self.tally = Tally(self.directions)
         trials.watch(self.tally.update)
@@ -114,9 +114,10 @@ class Search:
         if any(constraint.measures for constraint in self.gate.space.constraints):
             steering = self.gate.steering
             self.listener.constrained(steering.plain_share, steering.share)
-        if not self._score_networks() or not self._train_supernet():
-            return Ending.INTERRUPTED
         self.log.write("session_began", known=self.tally.evaluated, workers=self.engine.capacity)
+        if not self._score_networks() or not self._train_supernet():
+            self.log.write("session_ended", reason=Ending.INTERRUPTED, evaluations=self.tally.evaluated)
+            return Ending.INTERRUPTED
         self._take_over()
         ending: Ending | None = None
         drained = False
@@ -148,15 +149,20 @@ class Search:
 
     def _score_networks(self) -> bool:
         """Where the strategy begins with proxies, have them computed. False when the search was stopped meanwhile."""
-        strategy, time = self.proposer.strategy, self.run_file.time
+        strategy = self.proposer.strategy
         if not isinstance(strategy, Meta) or self.score is None:
             return True
         told = with_proxies(
             strategy, self.score, folder=self.folder, gate=self.gate, seed=self.run_file.seed, listener=self.listener,
-            log=self.log, stopped=lambda: self._stop, seconds=None if time is None else _PROXIES_SHARE * time,
+            log=self.log, stopped=lambda: self._stop, seconds=self._seconds_left(_PROXIES_SHARE),
         )  # fmt: skip
         self.proposer.strategy = told or strategy
         return told is not None
+
+    def _seconds_left(self, share: float) -> float | None:
+        """What is left, before the first trial, of a share of the search's time; None where it is not limited."""
+        time = self.run_file.time
+        return None if time is None else max(0.0, share * time - time_so_far(self.folder.log)[0])
 
     def _train_supernet(self) -> bool:
         """Where the strategy ranks by a supernet, have it trained. False when the search was stopped meanwhile."""
@@ -165,7 +171,7 @@ class Search:
             return True
         trained = train_supernet(
             strategy, folder=self.folder, jobs=self.jobs, engine=self.engine, retries=self.run_file.retries,
-            listener=self.listener, log=self.log, stopped=lambda: self._stop, poll=_POLL,
+            listener=self.listener, log=self.log, stopped=lambda: self._stop, seconds=self._seconds_left(_SUPERNET_SHARE), poll=_POLL,
         )  # fmt: skip
         strategy = trained or strategy
         self.proposer.strategy = strategy.guided(self.gate.space) if strategy.then == "meta" else strategy
@@ -250,6 +256,8 @@ class Search:
         # After its last epoch a trial is complete, whatever others think of it.
         if report.epoch < self.run_file.rungs[-1] and self.stopping.stops(record):
             self.engine.cancel(report.job_id, status=Status.PRUNED)
+        elif report.epoch in self.jobs.pauses:
+            self.engine.go_on(report.job_id, report.epoch)
 
     def _hear_end(self, result: Result) -> None:
         number = self.jobs.trials.pop(result.job_id)

@@ -60,6 +60,7 @@ def with_proxies(
                     break
                 if len(values) % _SAVED == 0:
                     _save(folder, strategy.proxies, rows, values)
+                    log.write("proxies_scored", networks=len(values))  # so that their time counts
         # An op of the user's may fail in any way, and the search can do without.
         except Exception as error:
             return _left(strategy, str(error) or type(error).__name__, listener, log)
@@ -67,7 +68,7 @@ def with_proxies(
         if stopped():
             return None
         if len(values) < min(FEWEST_PROXIES, len(rows)):
-            return _left(strategy, f"there was time for {len(values)} networks only", listener, log)
+            return _left(strategy, f"there was time for {len(values)} of {len(rows)}", listener, log)
         log.write("proxies_ended", networks=len(values))
         listener.proxies_ended(len(values))
     known = np.array(values, dtype=float).reshape(len(values), len(PROXIES))  # None becomes NaN

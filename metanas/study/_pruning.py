@@ -27,6 +27,10 @@ class StoppingRule(ABC):
     def update(self, record: TrialRecord) -> None:  # noqa: B027  (a rule may remember nothing)
         """See a trial that is new or has changed."""
 
+    def pauses(self, epochs: int) -> tuple[int, ...]:
+        """Epochs after which it may end a trial of so many."""
+        return tuple(range(1, epochs))
+
     @abstractmethod
     def stops(self, record: TrialRecord) -> bool:
         """Whether a trial that has just reported, and been seen, should end."""
@@ -34,6 +38,10 @@ class StoppingRule(ABC):
 
 class GoOn(StoppingRule):
     """No trial ends early."""
+
+    def pauses(self, epochs: int) -> tuple[int, ...]:
+        """None."""
+        return ()
 
     def stops(self, record: TrialRecord) -> bool:
         return False
@@ -48,6 +56,10 @@ class Rungs(StoppingRule):
         self.direction = direction
         self._reached: dict[int, dict[int, float]] = {epoch: {} for epoch in self.rungs[:-1]}
         self._sorted: dict[int, list[float]] = {epoch: [] for epoch in self.rungs[:-1]}
+
+    def pauses(self, epochs: int) -> tuple[int, ...]:
+        """The rungs."""
+        return self.rungs[:-1]
 
     def update(self, record: TrialRecord) -> None:
         """Note the values of a trial at the rungs that it has reached."""
@@ -88,6 +100,10 @@ class FrontRungs(StoppingRule):
         self.points = self.rungs[:-1]
         self.directions = tuple(directions)
         self._reached: dict[int, dict[int, tuple[float, ...]]] = {epoch: {} for epoch in self.points}
+
+    def pauses(self, epochs: int) -> tuple[int, ...]:
+        """The rungs."""
+        return self.rungs[:-1]
 
     def update(self, record: TrialRecord) -> None:
         """Note the values of a trial at the rungs that it has reached."""

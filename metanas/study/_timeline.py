@@ -17,14 +17,17 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     lost, with the last that was heard of their session.
     """
     sessions: list[list[dict[str, Any]]] = []
+    ended = False
     ends: dict[str, dict[str, Any]] = {}
     for event in _events(log):
         if event["event"] == "trial_ended" and "job" in event:
             ends.setdefault(str(event["job"]), event)
         if event["event"] == "session_began":
             sessions.append([])
-        if sessions:
+            ended = False
+        if sessions and not ended:  # of the final training, no limit of the search counts the time
             sessions[-1].append(event)
+            ended = event["event"] == "session_ended"
     spans: list[Span] = []
     offset = capacity = 0.0
     for index, events in enumerate(sessions):

@@ -179,6 +179,22 @@ class EngineContract(ABC):
         assert result.metrics["value"] == score(job.decisions, result.epochs, job.seed)
         assert run_one(engine, make_job(2)).status is Status.COMPLETE, "a cancel must not reach the next job"
 
+    def test_a_job_that_pauses_ends_at_the_epoch_at_which_it_is_stopped(self, engine: Engine) -> None:
+        jobs = [replace(make_job(number, epochs=40), pauses=(3, 5, 7)) for number in (1, 2)]
+
+        def answer(event: Event) -> None:
+            if isinstance(event, Reported):
+                if event.report.job_id == jobs[0].id and event.report.epoch == 5:
+                    engine.cancel(jobs[0].id, status=Status.PRUNED)
+                else:
+                    engine.go_on(event.report.job_id, event.report.epoch)
+
+        results = results_of(run_jobs(engine, jobs, on_event=answer))
+        stopped, other = (results[job.id] for job in jobs)
+        assert (stopped.status, stopped.epochs) == (Status.PRUNED, 5)
+        assert stopped.metrics["value"] == score(jobs[0].decisions, 5, jobs[0].seed)
+        assert (other.status, other.epochs) == (Status.COMPLETE, 40)
+
     def test_a_job_cancelled_at_once_ends_cancelled(self, engine: Engine) -> None:
         job = make_job(1, epochs=10_000, sleep=0.01)
         engine.submit(job)

@@ -46,6 +46,10 @@ class Job:
     later attempt of the trial gets the same one, and reports once more the epoch that it goes on from. Empty where nothing is to be kept."""
     spool: str = ""
     """Folder into which the worker writes the result before it sends it. Empty for none."""
+    pauses: tuple[int, ...] = ()
+    """Epochs after which the worker waits to be told whether to go on: the search may stop the trial there."""
+    seconds: float | None = None
+    """A supernet's training ends after the epoch in which so many have passed, with what it has; None for no limit."""
     memory: int = 0
     """Bytes that the training is estimated to take on its device; 0 where nobody knows."""
 
@@ -56,4 +60,4 @@ class Job:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """The inverse of :meth:`to_json`."""
-        return cls(**{**data, "purpose": Purpose(data["purpose"])})
+        return cls(**{**data, "purpose": Purpose(data["purpose"]), "pauses": tuple(data.get("pauses", ()))})

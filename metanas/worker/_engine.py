@@ -96,6 +96,9 @@ class Engine(ABC):
         begun ends as cancelled, without metrics.
         """
 
+    def go_on(self, job_id: str, epoch: int) -> None:  # noqa: B027  (not where an evaluation stands still between events)
+        """Let a job go on that waits after an epoch of its ``pauses``, until it is told so or asked to end."""
+
     @abstractmethod
     def close(self, kill: bool = False) -> None:
         """Drop the jobs under way and stop all workers, which are gone on return; a second call does nothing.

@@ -124,6 +124,11 @@ class LocalEngine(Engine):
                 if seat.process is not None:
                     seat.process.send("cancel", {"job_id": job_id, "status": status})
 
+    def go_on(self, job_id: str, epoch: int) -> None:
+        for seat in self._seats:
+            if seat.task is not None and seat.task.job.id == job_id and seat.process is not None:
+                seat.process.send("go_on", {"job_id": job_id, "epoch": epoch})
+
     def close(self, kill: bool = False) -> None:
         self._closed = True
         self._queue.clear()

@@ -18,6 +18,8 @@ from metanas.trial import EpochReport, Job, Result, Status
 from metanas.worker._channel import decode, encode
 from metanas.worker._run import SPOOLING, run_job
 
+_PATIENCE = 30.0
+"""Seconds that a job waits to be told whether to go on: a search may be busy proposing, and the device is idle meanwhile."""
 _SPOOL_SECONDS = 5.0
 """A disk that takes longer for a kilobyte may never come back."""
 
@@ -29,8 +31,10 @@ class _Coordinator:
         self._receiving = receiving
         self._sending = sending
         self._sends = threading.Lock()
-        self._changes = threading.Lock()
+        self._changes = threading.Condition()
         self._stop: tuple[str, Status] | None = None
+        self._told = ("", 0)
+        """Job, and the epoch after which it may go on."""
         self._open: set[str] = set()
         """Ids of jobs that have not ended."""
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -58,6 +62,16 @@ class _Coordinator:
         stop = self._stop
         return stop[1] if stop is not None and stop[0] == job_id else None
 
+    def answer(self, job: Job, epoch: int) -> Status | None:
+        """The same after an epoch; where the job pauses, what the search says to it, for which this waits."""
+        if epoch in job.pauses:
+            with self._changes:
+                self._changes.wait_for(
+                    lambda: self.stop(job.id) is not None or (self._told[0] == job.id and self._told[1] >= epoch),
+                    _PATIENCE,
+                )
+        return self.stop(job.id)
+
     def forget(self, job_id: str) -> None:
         """A job has ended: a cancel that comes too late must not reach another attempt that has its id."""
         with self._changes:
@@ -71,9 +85,12 @@ class _Coordinator:
                 with self._changes:
                     if kind == "cancel" and body["job_id"] in self._open:
                         self._stop = (body["job_id"], Status(body["status"]))
+                    elif kind == "go_on":
+                        self._told = (body["job_id"], int(body["epoch"]))
                     elif kind == "job":
                         self._open.add(body["id"])
                         self.jobs.put(Job.from_json(body))
+                    self._changes.notify_all()
         finally:
             _leave()
 
@@ -122,7 +139,7 @@ def _build(coordinator: _Coordinator) -> Evaluator:
 def _evaluate(evaluator: Evaluator, job: Job, coordinator: _Coordinator) -> None:
     def report(epoch: EpochReport) -> Status | None:
         coordinator.send("report", epoch.to_json())
-        return coordinator.stop(job.id)
+        return coordinator.answer(job, epoch.epoch)
 
     if coordinator.stop(job.id) is not None:
         result = Result(job_id=job.id, status=Status.CANCELLED, message="cancelled before it began")

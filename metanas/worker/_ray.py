@@ -112,6 +112,11 @@ class RayEngine(Engine):
                 seat.task.stop = status
                 seat.link.send("cancel", {"job_id": job_id, "status": status})
 
+    def go_on(self, job_id: str, epoch: int) -> None:
+        for seat in self._seats:
+            if seat.task is not None and seat.task.job.id == job_id and seat.link is not None:
+                seat.link.send("go_on", {"job_id": job_id, "epoch": epoch})
+
     def close(self, kill: bool = False) -> None:
         if self._closed:
             return

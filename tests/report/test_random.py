@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_the_comparison_stops_at_the_number_of_random_trials() -> None:
     line, note = random_line("evolution", trials, found)
     assert "first 5 guided trials reached 0.9" in line
     assert "20 trials in all" in note
+
+
+def test_what_was_reached_is_what_was_measured() -> None:
+    ended = [replace(record(i, 0.5 + i / 100, "random"), curve={1: 0.2, 3: 0.5 + i / 100}, epochs=3) for i in range(6)]
+    stopped = replace(record(6, 0.3, "meta"), status=Status.PRUNED, curve={1: 0.3}, epochs=1)
+    found = compare_with_random([*ended, stopped], "maximize", np.random.default_rng(0))
+    assert found is not None
+    assert found.reached == 0.3
+    line, note = random_line("meta", [*ended, stopped], found)
+    assert "reached 0.3000;" in line
+    assert "stopped early count" in note
 
 
 def test_what_is_not_known_is_said(trials: Callable[..., list[TrialRecord]]) -> None:

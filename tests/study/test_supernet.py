@@ -10,6 +10,7 @@ import pytest
 from metanas.controller import SupernetRanking
 from metanas.errors import MetanasError
 from metanas.study import Listener, RunFolder, Search, create_run, plan, read_run, read_run_file, run_session
+from metanas.study._timeline import time_so_far
 from metanas.trial import EpochReport, Result, Status
 
 SPACE = """\
@@ -84,6 +85,37 @@ def test_a_stopped_supernet_goes_on_where_it_was_and_is_trained_once(tmp_path: P
     run_session(run, sets=["search.trials=5"], listener=third)
     assert third.epochs == []
     assert len(read_run(run)[2].records) == 5
+
+
+def test_a_supernet_takes_a_part_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, heard = folder(tmp_path, time="1h"), Heard()
+    given: list[float] = []
+    left = Search._seconds_left
+
+    def spent(search: Search, share: float) -> float:
+        given.append(left(search, share) or 0.0)
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "_seconds_left", spent)
+        session(run, heard)
+    assert given == [1800.0]
+    assert heard.epochs == [1], "one epoch is the least that tells something"
+    ranking = json.loads((run.supernet / "ranking.json").read_text())
+    assert (ranking["epochs"], ranking["early"]) == (1, True)
+    assert len(read_run(run)[2].records) == 4
+    again = Heard()
+    run_session(run, sets=["search.trials=5"], listener=again)
+    assert again.epochs == [], "what it found is kept"
+
+
+def test_the_time_of_a_supernet_that_was_stopped_counts(tmp_path: Path) -> None:
+    run = folder(tmp_path, time="1h")
+    session(run, Heard(stop_after=2))
+    spent, _ = time_so_far(run.log)
+    assert spent > 0
+    events = [json.loads(line)["event"] for line in run.log.read_text().splitlines()]
+    assert events == ["session_began", "supernet_reported", "supernet_reported", "session_ended"]
 
 
 def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

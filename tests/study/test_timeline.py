@@ -73,6 +73,7 @@ def test_time_so_far_is_that_of_sessions_and_not_of_what_comes_after(tmp_path: P
     assert time_so_far(log) == (15, 4605)
     log = write(log, *EVENTS, (4607.0, "session_ended", {}), (4660.0, "final_ended", {}))
     assert time_so_far(log) == (17, 4607)
+    assert read_timeline(log).seconds == 17
 
 
 @pytest.mark.parametrize(
