@@ -23,10 +23,18 @@ def make_progress(objectives: tuple[tuple[str, str], ...], epochs: int | None, *
     """The progress for this standard error: live, plain, or none. ``epochs`` of a trial, None where results are looked up."""
     if quiet:
         return Listener()
-    console = Console(stderr=True, highlight=False)
+    console = _Display(stderr=True, highlight=False)
     return (
         LiveProgress(console, objectives, epochs) if console.is_terminal else PlainProgress(console, objectives, epochs)
     )
+
+
+class _Display(Console):
+    """Where progress is shown; once its reader has left, as ``head`` does, the search goes on unseen."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more; the default ends the process."""
+        self.quiet = True
 
 
 def duration(seconds: float) -> str:

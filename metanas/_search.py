@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from metanas.study import (
     Search,
     SearchResult,
     create_run,
+    disk_errors,
     owner_of,
     parse_run_text,
     plan,
@@ -45,6 +47,7 @@ from metanas.study import (
     read_timeline,
     run_session,
     with_storage,
+    write_atomically,
 )
 from metanas.trial import TrialRecord, best_trial
 
@@ -177,9 +180,18 @@ def resume(
 
 def start(run: RunFile, *, runs: Path, allow_python: bool = False, quiet: bool = False) -> SearchResult:
     """Check a run file, make its folder and search."""
-    planned = plan(run, allow_python=allow_python)
-    folder = create_run(planned, runs)
-    return go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet)
+    folder = create_run(plan(run, allow_python=allow_python), runs)
+    return begin(folder, run, allow_python=allow_python, quiet=quiet)
+
+
+def begin(folder: RunFolder, run: RunFile, *, allow_python: bool = False, quiet: bool = False) -> SearchResult:
+    """The first session in a run folder, which is removed where the search is refused before it began, unless the error sends there."""
+    try:
+        return go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet)
+    except MetanasError as error:
+        if not folder.log.exists() and str(folder.path) not in error.remedy:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def go_on(
@@ -288,7 +300,8 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         command=f"metanas search {shlex.quote(str(folder.run_file))}",
         use=f"metanas predict {shlex.quote(str(folder.path))} SAMPLES" if final else "",
     )
-    folder.report.write_text(render_report(summary, records), encoding="utf-8")
+    with disk_errors(folder.path):
+        write_atomically(folder.report, render_report(summary, records))
     return folder.report
 
 

@@ -30,6 +30,18 @@ def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
 
 
+def test_a_reader_that_leaves_ends_no_search() -> None:
+    class Gone(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    progress = PlainProgress(_progress._Display(file=Gone()), OBJECTIVES, 3)
+    progress.trial_ended(record(0), None)
+    progress.trial_ended(record(1), None)
+    assert progress.done == 2
+    assert progress.console.quiet
+
+
 def record(trial: int, **fields: Any) -> TrialRecord:
     settings: dict[str, Any] = {"status": Status.COMPLETE, "values": (0.9, 1234.0), "epochs": 3, "seconds": 4.0}
     return TrialRecord(number=trial, decisions={}, **{"canonical_id": f"n{trial}"} | settings | fields)

@@ -75,7 +75,7 @@ def search(
     Makes a run folder with the study, the trained network and a report. Ctrl-C once lets the running trials finish,
     twice stops at once; 'metanas resume' goes on in either case.
     """
-    from metanas._search import go_on
+    from metanas._search import begin
     from metanas.study import create_run, plan, read_run_file, with_storage
 
     if predictor is not None:
@@ -86,7 +86,7 @@ def search(
     if study is not None and run.storage is None:
         raise click.UsageError("--study names a study of a shared storage, so give its --storage too")
     folder = create_run(plan(run, allow_python=allow_python), runs, study=study)
-    return _finish(folder, lambda: go_on(folder, storage=run.storage, allow_python=allow_python, quiet=quiet), as_json)
+    return _finish(folder, lambda: begin(folder, run, allow_python=allow_python, quiet=quiet), as_json)
 
 
 @click.command()
@@ -127,6 +127,16 @@ def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: boo
     text = json.dumps(_as_json(result, found), indent=2) if as_json else _as_text(result, found)
     click.echo(text, err=failed and not as_json)
     return EXIT_NO_NETWORK if failed else 0
+
+
+def _final_failure(folder: RunFolder) -> str:
+    from metanas.study import read_final_failure
+
+    failure = read_final_failure(folder)
+    if failure is None:
+        return f"The network is not trained yet; go on with: metanas resume {folder.path}"
+    said = "; ".join(filter(None, (failure.message or failure.status.value, failure.remedy)))
+    return f"The final training failed: {said}. Try again with: metanas resume {folder.path}"
 
 
 def _trains(result: SearchResult) -> bool:
@@ -184,7 +194,7 @@ def _as_text(result: SearchResult, found: bool) -> str:
             f"Network:            {result.folder.best / 'network.py'} ({number(result.metrics['params'])} parameters)"
         )
     elif best is not None and _trains(result):
-        lines.append(f"The final training failed; see {result.folder.log}")
+        lines.append(_final_failure(result.folder))
     elif best is not None:
         decisions = ", ".join(f"{name} {value}" for name, value in list(best.decisions.items())[:_SHOWN])
         more = f", ... ({len(best.decisions)} decisions)" if len(best.decisions) > _SHOWN else ""

@@ -21,19 +21,20 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     """Say where the search in the folder RUN stands; it may be running."""
     from metanas._progress import duration, number
     from metanas.report import status_table
-    from metanas.study import Ending, RunFolder, owner_of, read_final, read_run, read_timeline
+    from metanas.study import Ending, RunFolder, owner_of, owner_of_study, read_final, read_run, read_timeline
 
     folder = RunFolder.open(run)
     run_file, _, trials = read_run(folder, storage=storage)
     final = read_final(folder)
     owner = owner_of(folder)
-    table = status_table(list(trials.records.values()), run_file.objectives, under_way=owner is not None)
+    elsewhere = owner_of_study(trials.study.user_attrs) if owner is None else None
+    table = status_table(list(trials.records.values()), run_file.objectives, under_way=bool(owner or elsewhere))
     timeline = read_timeline(folder.log, running=owner is not None, now=time.time())
     running = [span for span in timeline.running if trials.records[span.trial].status is None] if owner else []
     if as_json:
         extra = {
             "run": str(folder.path), "study": trials.study.study_name, "budget": run_file.trials,
-            "final": dict(final.metrics) if final else None, "owner": owner, "utilisation": timeline.utilisation,
+            "final": dict(final.metrics) if final else None, "owner": owner or elsewhere, "utilisation": timeline.utilisation,
             "running": [dataclasses.asdict(span) for span in running],
         }  # fmt: skip
         click.echo(json.dumps(extra | table.to_json(), indent=2))
@@ -55,12 +56,14 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
         click.echo(f"Owner: {owner}")
         for span in running:
             click.echo(f"  {span.worker}: trial {span.trial} for {duration(span.ended - span.began)} ({span.job})")
+    if elsewhere is not None:
+        click.echo(f"The study is worked on from another run folder: {elsewhere}")
     if final is not None:
         tested = ", ".join(
             f"{k.removeprefix('test_')} {number(v)}" for k, v in final.metrics.items() if k.startswith("test_")
         )
         click.echo(f"Finished. On the test data: {tested}")
-    elif owner is None:
+    elif owner is None and elsewhere is None:
         missing = run_file.trials is not None and table.evaluations < run_file.trials
         ended = timeline.ending not in ("", Ending.INTERRUPTED, Ending.TRIALS if missing else "")
         if ended and run_file.evaluator != "train":

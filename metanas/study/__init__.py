@@ -5,11 +5,11 @@ The only package that imports Optuna.
 
 from metanas.study._create import create_run, resolved
 from metanas.study._experience import task_of_run
-from metanas.study._final import read_choice, read_final
+from metanas.study._final import read_choice, read_final, read_final_failure
 from metanas.study._folder import ARTEFACTS, RunFolder, environment, write_atomically
 from metanas.study._kept_predictor import predictor_line
 from metanas.study._keys import Keys, named_settings
-from metanas.study._lease import Lease, owner_of
+from metanas.study._lease import Lease, owner_of, owner_of_study
 from metanas.study._limits import Ending
 from metanas.study._listener import Listener
 from metanas.study._loop import Search
@@ -22,6 +22,7 @@ from metanas.study._run_file import RunFile
 from metanas.study._run_reader import parse_run_text, read_run_file
 from metanas.study._sampler import MetaSampler, suggest
 from metanas.study._session import Outcome, read_run, run_session
+from metanas.study._storage import disk_errors
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_facts, takes_sources
 from metanas.study._table_keys import table_keys
 from metanas.study._timeline import read_timeline
@@ -44,17 +45,20 @@ __all__ = [
     "SpaceProfile",
     "Trials",
     "create_run",
+    "disk_errors",
     "environment",
     "make_strategy",
     "named_settings",
     "override",
     "owner_of",
+    "owner_of_study",
     "parse_run_text",
     "plan",
     "predictor_line",
     "profile_space",
     "read_choice",
     "read_final",
+    "read_final_failure",
     "read_run",
     "read_run_file",
     "read_timeline",

@@ -6,10 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from metanas.study._folder import ARTEFACTS, RunFolder, write_atomically
 from metanas.study._jobs import Jobs
 from metanas.study._listener import Listener, Log
+from metanas.study._timeline import read_events
 from metanas.trial import EpochReport, Job, Result, Status, TrialRecord
 from metanas.worker import Ended, Engine, Reported
 
@@ -59,6 +61,18 @@ def read_final(folder: RunFolder) -> Result | None:
         return Result.from_json(json.loads((folder.best / "result.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_final_failure(folder: RunFolder) -> Result | None:
+    """What came of the last final training, by the log, where it gave no network."""
+    last: dict[str, Any] = {}
+    for event in read_events(folder.log):
+        last = event if event["event"] == "final_ended" else last
+    try:
+        result = Result.from_json({key: value for key, value in last.items() if key not in ("event", "time")})
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None if result.status is Status.COMPLETE else result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,8 +149,11 @@ class RunFolder:
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is either the old or the new one, whatever happens."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _nearest_run(path: Path) -> str:

@@ -14,6 +14,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,6 +77,12 @@ def owner_of(folder: RunFolder) -> str | None:
         return None if here and _is_gone(int(owner["pid"])) else _describe(owner)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def owner_of_study(attributes: Mapping[str, Any]) -> str | None:
+    """Who works on a shared study now, by its user attributes, perhaps from another run folder; None for nobody."""
+    owner = attributes.get(_OWNER)
+    return _describe(owner) if isinstance(owner, dict) and not _is_dead(owner) else None
 
 
 class StudyLease:

@@ -17,7 +17,7 @@ from metanas.study._listener import Listener, Log
 from metanas.study._proposer import Proposer
 from metanas.study._proxies import Score, with_proxies
 from metanas.study._recovery import Recovery
-from metanas.study._run_file import RunFile
+from metanas.study._run_file import DEFAULT_TRIALS, RunFile
 from metanas.study._stopping import make_stopping
 from metanas.study._supernet import train_supernet
 from metanas.study._timeline import time_so_far
@@ -94,7 +94,14 @@ class Search:
             spent = max(seconds_spent(list(self.trials.records.values())), time_so_far(self.folder.log)[0])
             deadline = self.engine.time() + max(0.0, run.time - spent)
         gpu_seconds = None if run.gpu_hours is None else 3600 * run.gpu_hours
-        return Limits(trials=run.trials, deadline=deadline, gpu_seconds=gpu_seconds, target=run.target)
+        # Without GPUs their hours limit nothing.
+        endless = run.trials is None and run.time is None and run.target is None and not self.engine.gpus
+        return Limits(
+            trials=DEFAULT_TRIALS if endless else run.trials,
+            deadline=deadline,
+            gpu_seconds=gpu_seconds,
+            target=run.target,
+        )
 
     # --- the search
 
@@ -111,6 +118,10 @@ class Search:
             folder=self.folder.path, trials=self.limits.trials, time=None if self.engine.virtual else self.run_file.time,
             workers=self.engine.capacity, known=self.tally.evaluated,
         )  # fmt: skip
+        if self.limits.trials != self.run_file.trials:
+            self.listener.noted(
+                f"no worker has a GPU, so that gpu_hours limits nothing; it ends after {self.limits.trials} trials"
+            )
         if any(constraint.measures for constraint in self.gate.space.constraints):
             steering = self.gate.steering
             self.listener.constrained(steering.plain_share, steering.share)

@@ -19,7 +19,7 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     sessions: list[list[dict[str, Any]]] = []
     ended = False
     ends: dict[str, dict[str, Any]] = {}
-    for event in _events(log):
+    for event in read_events(log):
         if event["event"] == "trial_ended" and "job" in event:
             ends.setdefault(str(event["job"]), event)
         if event["event"] == "session_began":
@@ -51,7 +51,7 @@ def time_so_far(log: Path) -> tuple[float, float]:
     """
     seconds = began = heard = 0.0
     ended = True
-    for event in _events(log):
+    for event in read_events(log):
         if event["event"] == "session_began":
             seconds += heard - began
             began, ended = event["time"], False
@@ -80,8 +80,8 @@ def _spans(
     return spans
 
 
-def _events(log: Path) -> Iterator[dict[str, Any]]:
-    """The log's events; a line that is torn, or none of ours, is passed over."""
+def read_events(log: Path) -> Iterator[dict[str, Any]]:
+    """The events of a run folder's log, in order; a line that is torn, or none of ours, is passed over."""
     try:
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:

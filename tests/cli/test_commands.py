@@ -162,6 +162,28 @@ def test_a_full_disk_leaves_no_half_export(
     assert command("export", finished.path, tmp_path / "out")[0] == 0
 
 
+def test_a_final_training_that_fails_says_why_and_is_tried_again(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "space: mlp\ndata: wine\nworkers: {engine: inline}\ntrain: {epochs: 1}\nsearch: {trials: 1}\n"
+    )
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("metanas.evaluator._training_evaluator.write_artefacts", full)
+        code, out, err = command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "-q")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert code == 3
+    (line,) = [line for line in (out + err).splitlines() if line.startswith("The final training failed: ")]
+    assert "No space left on device" in line
+    assert line.endswith(f"Try again with: metanas resume {folder}")
+    assert command("resume", folder, "-q")[0] == 0
+    assert (folder / "best" / "weights.safetensors").exists()
+
+
 def test_files_that_cannot_be_written_are_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     for arguments in (("init", tmp_path / "taken"), ("space", "draw", "mlp", "-o", tmp_path / "taken" / "mlp.svg")):

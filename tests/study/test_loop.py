@@ -9,6 +9,7 @@ import pytest
 
 from metanas.errors import StudyError
 from metanas.study import Ending, SearchResult, Trials, read_run
+from metanas.study._run_file import DEFAULT_TRIALS
 from metanas.study._storage import open_storage
 from metanas.trial import Attempt, Status, pareto_front
 from metanas.worker import InlineEngine
@@ -161,6 +162,12 @@ def test_gpu_hours_end_the_search_also_those_of_earlier_sessions(toy: Any, trial
     assert sum(trial.status is Status.COMPLETE for trial in trials(folder)) == 6
     assert toy.session(folder).ending is Ending.GPU_HOURS
     assert len(trials(folder)) == 6
+
+
+def test_hours_of_gpus_that_are_not_there_leave_the_usual_number_of_trials(toy: Any) -> None:
+    folder = toy.create(search={"gpu_hours": 1, "trials": None})
+    assert toy.session(folder).ending is Ending.TRIALS
+    assert len(SearchResult.load(folder.path).trials) == DEFAULT_TRIALS
 
 
 def test_rungs_stop_trials_that_are_not_among_the_best(toy: Any) -> None:

@@ -209,6 +209,32 @@ def test_a_server_that_is_not_there(toy: Any, monkeypatch: pytest.MonkeyPatch) -
         toy.session(folder)
 
 
+def test_the_status_of_a_study_that_another_folder_works_on(toy: Any, tmp_path: Path, command: Any) -> None:
+    from metanas.study import create_run, plan, read_run_file
+
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    first = toy.create(storage=url, search={"trials": 4})
+    toy.session(first, stop_after=2, storage=url)
+    name = first.read_info()["study"]
+    storage = open_storage(first.journal, url)
+    code, out, _ = command("status", first.path)
+    assert "metanas resume" in out
+    with _lease.StudyLease(storage, storage.get_study_id_from_name(name)):
+        code, out, _ = command("status", first.path)
+        assert code == 0
+        assert f"The study is worked on from another run folder: process {os.getpid()} on " in out
+        assert "resume" not in out
+        # A search that is refused for it leaves no folder behind.
+        run = toy.folder / "run.yaml"
+        code, _, err = command(
+            "search", run, "--runs", toy.folder / "elsewhere", "--storage", url, "--study", name, "--allow-python"
+        )
+        assert code == 2
+        assert "one process at a time works on a study" in err
+        assert not list((toy.folder / "elsewhere").iterdir())
+    assert create_run(plan(read_run_file(run), allow_python=True), toy.folder / "elsewhere", study=name)
+
+
 def test_a_second_coordinator_is_refused_with_host_and_time(toy: Any, url: str) -> None:
     folder = toy.create(storage=url, search={"trials": 4})
     toy.session(folder, stop_after=1, storage=url)
