@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from metanas._files import new_file
 from metanas._progress import make_progress
 from metanas.architecture import Architecture, ShapeError
 from metanas.data import dataset_from_arrays
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, file_errors
 from metanas.report import (
     DataSummary,
     DecisionSummary,
@@ -114,7 +116,7 @@ def search(
     Raises
     ------
     MetanasError
-        For input that cannot be used, with the rule, what was found and the remedy.
+        For input or folders that cannot be used, with the rule, what was found and the remedy.
     KeyboardInterrupt
         After Ctrl-C; :func:`resume` goes on from there.
 
@@ -137,7 +139,8 @@ def search(
         "storage": storage, "evaluator": evaluator,
     }  # fmt: skip
     if isinstance(data, tuple):
-        settings["data"] = {"arrays": str(_keep_arrays(data, Path(runs), name))}
+        with file_errors(Path(runs)):
+            settings["data"] = {"arrays": str(_keep_arrays(data, Path(runs), name))}
     elif isinstance(data, Path):
         settings["data"] = str(data)
     try:
@@ -147,7 +150,8 @@ def search(
             "the arguments of a search are numbers, texts, lists and mappings", found=str(error)
         ) from error
     run = parse_run_text(text, "<search>", base=Path.cwd())
-    return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
+    with file_errors(Path(runs)):
+        return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
 
 
 def _plain(value: object) -> object:
@@ -172,10 +176,12 @@ def resume(
     Raises
     ------
     MetanasError
-        If the folder holds no run, another process works on it, or its data changed.
+        If the folder holds no run or cannot be written, another process works on it, or its data changed.
 
     """
-    return go_on(RunFolder.open(Path(run)), sets=sets, storage=storage, allow_python=allow_python, quiet=not progress)
+    folder = RunFolder.open(Path(run))
+    with file_errors(folder.path):
+        return go_on(folder, sets=sets, storage=storage, allow_python=allow_python, quiet=not progress)
 
 
 def start(run: RunFile, *, runs: Path, allow_python: bool = False, quiet: bool = False) -> SearchResult:
@@ -338,10 +344,10 @@ def _keep_arrays(data: tuple[Any, ...], runs: Path, name: str) -> Path:
         raise MetanasError("data given as arrays are a pair (x, y)", found=f"{len(data)} items")
     x, y = (np.asarray(part) for part in data)
     fingerprint = dataset_from_arrays(x, y, name=name).fingerprint
-    runs.mkdir(parents=True, exist_ok=True)
     # What cannot be a name is told with the other arguments.
     stem = re.sub(r"[^\w-]+", "-", name)
     path = (runs / f"{stem}-{fingerprint[:12]}.npz").resolve()
-    if not path.exists():
-        np.savez_compressed(path, x=x, y=y)
+    if not zipfile.is_zipfile(path):  # nor is a file whose writing was cut
+        with new_file(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, x=x, y=y)
     return path

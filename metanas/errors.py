@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a disk that has no room left."""
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+OF_FILES = DISK_FULL + _NOT_ALLOWED + _NOT_THERE
+"""Numbers of errors that say of a file or a disk what its user can mend."""
 
 
 class MetanasError(Exception):
@@ -57,3 +64,25 @@ class ConstraintError(MetanasError):
 
 class MissingDependencyError(MetanasError):
     """An optional package is needed and not installed."""
+
+
+def file_error(error: OSError, *, where: str = "") -> MetanasError:
+    """An error of a file or a disk, with what to do about it; ``where`` is its place if it names none."""
+    remedy = "check the path"
+    if error.errno in DISK_FULL:
+        remedy = "free some space, and try again"
+    elif error.errno in _NOT_ALLOWED:
+        remedy = "check the permissions, or choose another place"
+    where = str(error.filename2 or error.filename or where)
+    return MetanasError("the file must be readable or writable", found=error.strerror, where=where, remedy=remedy)
+
+
+@contextmanager
+def file_errors(folder: Path) -> Iterator[None]:
+    """Errors of files and disks, met in work on ``folder``, as MetanasError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_FILES:
+            raise
+        raise file_error(error, where=str(folder)) from error

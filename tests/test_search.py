@@ -1,6 +1,7 @@
 """Real searches, tiny, end to end: what the run folder holds, that the exported network is the searched one, and that
 the search never sees the test split."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import metanas
+from metanas._search import _keep_arrays
 from metanas.data import load_dataset, split
 from metanas.errors import StudyError
 from metanas.study import ARTEFACTS, SearchResult
@@ -243,6 +245,32 @@ def test_arrays(tmp_path: Path, inline: Any) -> None:
         assert second.metrics[name] == pytest.approx(value), (
             "the same seed gives the same network, in another process too"
         )
+
+
+def test_arrays_whose_writing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.eye(30), np.arange(30.0)
+    whole = np.savez_compressed
+
+    def cut(file: Any, **arrays: Any) -> None:
+        file.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", cut)
+    with pytest.raises(metanas.MetanasError, match=r"runs: .*found No space left on device; free some space"):
+        search(tmp_path, space="mlp", data=(x, y))
+    assert not list((tmp_path / "runs").iterdir())
+    monkeypatch.setattr(np, "savez_compressed", whole)
+    path = _keep_arrays((x, y), tmp_path / "runs", "search")
+    for left in (b"", path.read_bytes()[:-30]):
+        path.write_bytes(left)
+        assert _keep_arrays((x, y), tmp_path / "runs", "search") == path
+        np.testing.assert_array_equal(np.load(path)["x"], x)
+
+
+def test_runs_that_are_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(metanas.MetanasError, match="the file must be readable or writable, found File exists; check"):
+        search(tmp_path, space="mlp", data=(np.eye(30), np.arange(30.0)))
 
 
 @pytest.fixture(scope="module")

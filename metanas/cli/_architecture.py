@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metanas._files import new_file
 from metanas.cli._data import Data, data_option
-from metanas.cli._files import new_file
 from metanas.cli._space import NO_PATH
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from metanas.cli._files import new_file
+from metanas._files import new_file
 
 
 @click.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from metanas.cli._files import new_file
+from metanas._files import new_file
 
 _FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metanas.cli._files import new_file
+from metanas._files import new_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
