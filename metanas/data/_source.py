@@ -14,10 +14,12 @@ STD = torch.tensor({std}).view(-1, 1, 1)
 
 
 def prepare(images):
-    """Raw images (batch, {channels}, height, width), a tensor or an array, pixel values as in the training data -> the network's input."""
+    """Raw images (batch, {sizes}), a tensor or an array, pixel values as in the training data -> the network's input."""
     images = torch.as_tensor(images).float()
     if len(MEAN) == 1 and images.ndim == 3:
         images = images[:, None]
+    if images.shape[1:] != {shape}:
+        raise ValueError(f"images must be (batch, {sizes}), found {{tuple(images.shape)}}")
     return (images - MEAN) / STD
 '''
 
@@ -27,10 +29,12 @@ STD = torch.tensor({std}).view(-1, 1)
 
 
 def prepare(sequences):
-    """Raw sequences (batch, {channels}, length), a tensor or an array, values as in the training data -> the network's input."""
+    """Raw sequences (batch, {sizes}), a tensor or an array, values as in the training data -> the network's input."""
     sequences = torch.as_tensor(sequences).float()
     if len(MEAN) == 1 and sequences.ndim == 2:
         sequences = sequences[:, None]
+    if sequences.shape[1:] != {shape}:
+        raise ValueError(f"sequences must be (batch, {sizes}), found {{tuple(sequences.shape)}}")
     return (sequences - MEAN) / STD
 '''
 
@@ -55,6 +59,8 @@ _IDS = '''
 def prepare(ids):
     """Ids of tokens (batch, {length}), a tensor or an array; 0 for those that the training data did not have."""
     ids = torch.as_tensor(ids)
+    if ids.shape[1:] != ({length},):
+        raise ValueError(f"ids must be (batch, {length}), found {{tuple(ids.shape)}}")
     return torch.where((ids >= 0) & (ids < {known}), ids, 0)
 '''
 
@@ -83,6 +89,10 @@ FLAGS = {flags}
 
 def prepare(rows):
     """Rows as mappings from column to value (None, NaN, no entry or a text of MISSING where missing) -> the network's input."""
+    rows = list(rows)
+    for column in COLUMNS:
+        if rows and not any(column["name"] in row for row in rows):
+            raise ValueError(f"the rows need every column, found no {{column['name']!r}}")
     features = []
     for row in rows:
         values = []
@@ -121,8 +131,9 @@ def preparation_source(preparation: Preparation) -> str:
 def _prepare(preparation: Preparation) -> str:
     if preparation.kind in ("image", "sequence"):
         return (_IMAGE if preparation.kind == "image" else _SEQUENCE).format(
-            mean=list(preparation.channel_mean), std=list(preparation.channel_std), channels=preparation.input_shape[0]
-        )
+            mean=list(preparation.channel_mean), std=list(preparation.channel_std), shape=preparation.input_shape,
+            sizes=", ".join(map(str, preparation.input_shape)),
+        )  # fmt: skip
     if preparation.kind == "pairs":
         users, items = (_listed(column.categories) for column in preparation.columns)
         return _PAIRS.format(users=users, items=items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,30 @@ def test_rows_come_as_lists_tensors_and_frames() -> None:
         np.testing.assert_array_equal(prepare_raw(preparation, given), expected)
     named = polars.DataFrame({"height": x[:, 0], "width": x[:, 1]})
     np.testing.assert_array_equal(prepare_raw(preparation, named), expected, err_msg="as np.asarray(named) in a search")
+
+
+def test_samples_of_another_shape_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    cases: list[tuple[Any, str | None, Any, str]] = [
+        (rng.normal(size=(30, 8, 8)), None, np.zeros((2, 9, 8)), r"images must be (batch, 1, 8, 8), found (2, 1, 9, 8)"),
+        (rng.normal(size=(30, 3, 8, 8)), None, np.zeros((8, 8)), r"images must be (batch, 3, 8, 8), found (8, 8)"),
+        (rng.normal(size=(30, 40)), "sequence", np.zeros((2, 50)), r"sequences must be (batch, 1, 40), found (2, 1, 50)"),
+        (rng.integers(0, 9, size=(30, 5)), "tokens", np.zeros((2, 4), int), r"ids must be (batch, 5), found (2, 4)"),
+    ]  # fmt: skip
+    for x, kind, given, words in cases:
+        preparation = fit_preparation(dataset_from_arrays(x, np.arange(30.0), kind=kind), np.arange(30))
+        with pytest.raises(ValueError, match=re.escape(words)):
+            run(preparation)["prepare"](given)
+        with pytest.raises(DataError):
+            preparation.transform(given)
+
+
+def test_a_column_that_no_row_has_is_refused() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    preparation = fit_preparation(dataset_from_arrays(x, x[:, 0]), np.arange(60))
+    prepare = run(preparation)["prepare"]
+    for refuse, error in ((prepare, ValueError), (preparation.transform_rows, DataError)):
+        with pytest.raises(error, match="the rows need every column, found no 'x1'"):
+            refuse([{"x0": 1.0}, {"x0": 2.0}])
+    some = [{"x0": 1.0}, {"x1": 2.0}]
+    torch.testing.assert_close(prepare(iter(some)), torch.from_numpy(preparation.transform_rows(some)))
