@@ -401,6 +401,7 @@ def test_a_resume_from_python(toy: Any) -> None:
         ({"train": {"batchsize": 3}}, "'batch_size'"),
         ({"trials": 0}, "trials"),
         ({"evaluator": {"python": "a:b"}}, "allow"),
+        ({"evaluator": {"python": "__main__:Ev"}, "allow_python": True}, "found __main__:Ev; put it into a module"),
         ({"name": "a/b", "data": (np.eye(30), np.arange(30.0))}, "a name is letters, digits, _ and -, found 'a/b'"),
         ({"space": metanas.load_space("mlp")}, "the loaded space mlp; give its file"),
         ({"constraints": "parms <= 1e6"}, "the name 'parms'; did you mean 'params'"),

@@ -134,6 +134,11 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             "an evaluator of your own runs only where Python code is allowed", found=run.evaluator["python"],
             where=f"{run.file}: evaluator", remedy="pass --allow-python if you trust this code",
         )  # fmt: skip
+    if isinstance(run.evaluator, dict) and run.evaluator["python"].startswith("__main__:") and run.engine != "inline":
+        raise MetanasError(
+            "workers are other processes, whose __main__ is another", found=run.evaluator["python"], where=f"{run.file}: evaluator",
+            remedy="put it into a module that they can import, and name that: {python: module:Factory}",
+        )  # fmt: skip
     splits = split(dataset, seed=run.seed)
     preparation = fit_preparation(dataset, splits.train)
     gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))
