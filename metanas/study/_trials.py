@@ -265,13 +265,21 @@ class Trials:
         whole = result.status.has_value and all(math.isfinite(value) for value in values)
         status, message = result.status, ": ".join(filter(None, (result.message, result.remedy)))
         if result.status.has_value and not whole:
-            names = ", ".join(n for (n, _), v in zip(self.objectives, values, strict=True) if not math.isfinite(v))
-            status, message = Status.FAILED, f"the evaluation gave no finite value of {names}"
+            status, message = Status.FAILED, _unmeasured([name for name, _ in self.objectives], result.metrics)
         return replace(
             record, status=status, values=tuple(values) if whole else None, metrics=dict(result.metrics),
             epochs=result.epochs, seconds=0.0 if record.duplicate_of is not None else result.seconds, ended=ended,
             message=message,
         )  # fmt: skip
+
+
+def _unmeasured(objectives: Sequence[str], metrics: Mapping[str, float]) -> str:
+    """Which objectives an evaluation did not give, or else which are no finite numbers."""
+    if missing := [name for name in objectives if name not in metrics]:
+        has = f"it has: {', '.join(sorted(metrics))}" if metrics else "it has no metrics"
+        return f"the evaluation gave no {', '.join(missing)}; {has}"
+    bad = (f"{name}, found {metrics[name]}" for name in objectives if not math.isfinite(metrics[name]))
+    return f"the evaluation gave no finite value of {'; '.join(bad)}"
 
 
 def open_study(

@@ -123,8 +123,15 @@ def test_a_value_that_is_not_finite_is_a_failure(toy: Any, orders: Any) -> None:
     orders(nan=[2])
     _, trials = toy.search(search={"trials": 4})
     assert trials[2].status is Status.FAILED
-    assert "no finite value of accuracy" in trials[2].message
+    assert trials[2].message == "the evaluation gave no finite value of accuracy, found nan"
     assert [trial.values is None for trial in trials] == [False, False, True, False]
+
+
+def test_an_evaluation_without_the_objective_says_what_it_has(toy: Any, trials: Any) -> None:
+    folder = toy.create(objective={"maximize": "acuracy", "minimize": "params"})
+    with pytest.raises(StudyError, match="gave no acuracy; it has: accuracy, params"):
+        toy.session(folder)
+    assert {trial.status for trial in trials(folder)} == {Status.FAILED}
 
 
 def test_a_target_ends_the_search(toy: Any) -> None:
