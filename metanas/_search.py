@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -141,24 +142,28 @@ def search(
     if isinstance(data, tuple):
         with file_errors(Path(runs)):
             settings["data"] = {"arrays": str(_keep_arrays(data, Path(runs), name))}
-    elif isinstance(data, Path):
-        settings["data"] = str(data)
-    try:
-        text = json.dumps(_given(**settings), default=_plain)
-    except TypeError as error:
-        raise MetanasError(
-            "the arguments of a search are numbers, texts, lists and mappings", found=str(error)
-        ) from error
+    text = json.dumps({key: _plain(value, key) for key, value in _given(**settings).items()})
     run = parse_run_text(text, "<search>", base=Path.cwd())
     with file_errors(Path(runs)):
         return start(run, runs=Path(runs), allow_python=allow_python, quiet=not progress)
 
 
-def _plain(value: object) -> object:
-    """Numbers of numpy's as Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is none of these")
+def _plain(value: object, where: str) -> object:
+    """An argument as JSON values: numbers of numpy's as Python's, paths as texts."""
+    if isinstance(value, Mapping):
+        # Keys of these sections are arguments of their own.
+        before = "" if where in ("search", "fidelity") else f"{where}."
+        return {str(key): _plain(each, f"{before}{key}") for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, f"{where}[{place}]") for place, each in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise MetanasError(
+        "the arguments of a search are numbers, texts, paths, lists and mappings", found=type(value).__name__, where=where
+    )  # fmt: skip
 
 
 def resume(

@@ -396,7 +396,10 @@ def test_a_resume_from_python(toy: Any) -> None:
     [
         ({"space": "mlpp"}, "'mlp'"),
         ({"data": (np.zeros((3, 2)), np.zeros(3), 1)}, r"a pair \(x, y\)"),
-        ({"data": {"table": object()}}, "numbers, texts, lists and mappings"),
+        ({"data": {"table": object()}}, r"data\.table: .* numbers, texts, paths, lists and mappings, found object"),
+        ({"strategy": {"local": {"steps": {3}}}}, r"strategy\.local\.steps: .* found set"),
+        ({"train": {"lr": [1e-3, 1j]}}, r"train\.lr\[1\]: .* found complex"),
+        ({"data": {"table": Path("people.csv"), "target": "rent"}}, r"people\.csv"),
         ({"strategy": "evoluton"}, "'evolution'"),
         ({"train": {"batchsize": 3}}, "'batch_size'"),
         ({"trials": 0}, "trials"),
