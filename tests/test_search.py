@@ -3,6 +3,7 @@ the search never sees the test split."""
 
 import errno
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -350,8 +351,12 @@ def test_a_search_that_finds_no_network_says_so(toy: Any, command: Any) -> None:
     assert "No network could be trained in 2 trials." in err
     assert "The last said: " in err
     (folder,) = (toy.folder / "runs").iterdir()
-    with pytest.raises(StudyError, match="some trial must have succeeded"):
-        SearchResult.load(folder).predict(np.zeros((1, 3)))
+    result = SearchResult.load(folder)
+    assert result.metrics == {}, "by which scripts tell that there is no network"
+    last = re.escape(result.trials[-1].message)
+    for use in (lambda: result.best, lambda: result.predict(np.zeros((1, 3)))):
+        with pytest.raises(StudyError, match=f"succeeded, found none of 2; the last said: {last}; .* search again"):
+            use()
 
 
 # --- the test split

@@ -80,12 +80,12 @@ class SearchResult:
         Raises
         ------
         StudyError
-            If no trial has a value yet.
+            If no trial has a value yet, with what the last one said.
 
         """
         best = best_trial(self.trials, [direction for _, direction in self.objectives])
         if best is None:
-            raise StudyError("some trial must have succeeded", found="none", where=str(self.folder.path))
+            raise self._none_succeeded()
         return best
 
     @property
@@ -193,10 +193,16 @@ class SearchResult:
                 remedy=f"train it again with: metanas resume {where}",
             )  # fmt: skip
         if self.trials and best_trial(self.trials, [direction for _, direction in self.objectives]) is None:
-            raise StudyError(
-                "some trial must have succeeded", found="none", where=where, remedy=f"see: metanas status {where}"
-            )
+            raise self._none_succeeded()
         raise StudyError(
             "the search must have finished", found=f"no {name}", where=where,
             remedy=f"finish it with: metanas resume {where}",
         )  # fmt: skip
+
+    def _none_succeeded(self) -> StudyError:
+        failed = [trial for trial in self.trials if trial.message]
+        found, remedy = "none", f"finish the search with: metanas resume {self.folder.path}"
+        if failed:
+            found = f"none of {len(self.trials)}; the last said: {failed[-1].message}"
+            remedy = f"change what that says and search again; all trials are in {self.folder.report}"
+        return StudyError("some trial must have succeeded", found=found, where=str(self.folder.path), remedy=remedy)
