@@ -58,6 +58,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 epoch``, ``12 epochs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class _Progress(Listener):
     """What both displays count."""
 
@@ -78,12 +83,10 @@ class _Progress(Listener):
     def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
         self.total, self.budget, self.done, self.known = trials, time, known, known
         self.start = _now()
-        what = f"{trials} architectures" if trials is not None else "architectures"
+        what = counted(trials, "architecture") if trials is not None else "architectures"
         limit = f" within {duration(time)}" if time else ""
         again = f", {known} of them done before" if known else ""
-        self.say(
-            f"Searching {what}{limit} with {workers} {'worker' if workers == 1 else 'workers'}{again}. Run folder: {folder}"
-        )
+        self.say(f"Searching {what}{limit} with {counted(workers, 'worker')}{again}. Run folder: {folder}")
 
     def constrained(self, plain_share: float, share: float) -> None:
         plain = f"{plain_share:.0%}" if plain_share >= 0.01 else "fewer than 1 in 100"
@@ -120,7 +123,7 @@ class _Progress(Listener):
             self.say(f"The search has ended: {ending}.")
 
     def proxies_started(self, networks: int) -> None:
-        self.say(f"Scoring {networks} random networks by zero-cost proxies.")
+        self.say(f"Scoring {counted(networks, 'random network')} by zero-cost proxies.")
 
     def proxies_ended(self, networks: int) -> None:
         self._trials_begin()
@@ -136,7 +139,7 @@ class _Progress(Listener):
 
     def supernet_started(self, epochs: int) -> None:
         self.supernet_epochs = epochs
-        self.say(f"Training all networks as one, by shared weights, for {epochs} epochs.")
+        self.say(f"Training all networks as one, by shared weights, for {counted(epochs, 'epoch')}.")
 
     def supernet_ended(self, result: Result) -> None:
         self._trials_begin()
@@ -144,12 +147,9 @@ class _Progress(Listener):
             self.say(f"No supernet: {result.message or result.status}. The search goes on without. {result.remedy}")
             return
         ranked = int(result.metrics.get("candidates", 0))
-        early = (
-            f", trained for {result.epochs} epochs in its share of the time"
-            if result.epochs < self.supernet_epochs
-            else ""
-        )
-        self.say(f"The supernet has ranked {ranked} networks ({duration(result.seconds)}{early}).")
+        short = result.epochs < self.supernet_epochs
+        early = f", trained for {counted(result.epochs, 'epoch')} in its share of the time" if short else ""
+        self.say(f"The supernet has ranked {counted(ranked, 'network')} ({duration(result.seconds)}{early}).")
         if collapsed := int(result.metrics.get("collapsed", 0)):
             self.say(
                 f"Ops without weights had won the decisions after epoch {collapsed}; from then on all were trained evenly."
@@ -195,7 +195,7 @@ class PlainProgress(_Progress):
         else:
             notes = [] if first == record.number else [f"trial {first} again"]
             # A table has no epochs, and may know no times.
-            notes += [] if self.epochs is None else [f"{record.epochs} epochs"]
+            notes += [] if self.epochs is None else [counted(record.epochs, "epoch")]
             notes += [duration(record.seconds)] if self.epochs is not None or record.seconds else []
             text += f" ({', '.join(notes)})" if notes else ""
         if best is not None:
@@ -205,7 +205,9 @@ class PlainProgress(_Progress):
         self.say(text)
 
     def final_started(self, record: TrialRecord, epochs: int) -> None:
-        self.say(f"Training the network of trial {record.number} on training and validation data for {epochs} epochs.")
+        self.say(
+            f"Training the network of trial {record.number} on training and validation data for {counted(epochs, 'epoch')}."
+        )
 
 
 class LiveProgress(_Progress):
@@ -314,7 +316,8 @@ class LiveProgress(_Progress):
                 )
             )
         if self.duplicates:
-            parts.append(Text(f"  {self.duplicates} proposals were networks already known", style="dim"))
+            were = "was a network" if self.duplicates == 1 else "were networks"
+            parts.append(Text(f"  {counted(self.duplicates, 'proposal')} {were} already known", style="dim"))
         if self.running:
             table = Table.grid(padding=(0, 2))
             for trial, (worker, epoch) in list(self.running.items())[:_SHOWN_WORKERS]:

@@ -99,6 +99,19 @@ def test_lines_of_repeats_and_of_results_that_are_looked_up(clock: list[float]) 
         ]  # fmt: skip
 
 
+def test_one_of_a_kind_is_singular(clock: list[float]) -> None:
+    out = StringIO()
+    progress = PlainProgress(Console(file=out), OBJECTIVES[:1], 1)
+    progress.began(folder=Path("runs/a"), trials=1, time=None, workers=1, known=0)
+    progress.trial_ended(record(1, values=(0.9,), epochs=1), None)
+    progress.final_started(record(1), 1)
+    assert out.getvalue().splitlines() == [
+        "Searching 1 architecture with 1 worker. Run folder: runs/a",
+        "[1/1] trial 1: accuracy 0.9 (1 epoch, 4s)",
+        "Training the network of trial 1 on training and validation data for 1 epoch.",
+    ]
+
+
 def test_live_display(clock: list[float]) -> None:
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
@@ -114,7 +127,7 @@ def test_live_display(clock: list[float]) -> None:
     console.print(progress._view())
     shown = out.getvalue()
     for words in (
-        "1/4", "about 30s left", "best so far: accuracy 0.9, params 1,234 (trial 1)", "1 proposals were networks already known",
+        "1/4", "about 30s left", "best so far: accuracy 0.9, params 1,234 (trial 1)", "1 proposal was a network already known",
         "trial 0", "epoch 2/3", "and 1 more",
     ):  # fmt: skip
         assert words in shown, words

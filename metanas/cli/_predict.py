@@ -102,11 +102,13 @@ def _score(numbers: NDArray[Any], samples: Samples, classes: Sequence[str]) -> s
     """How good the predictions are, where that is known; empty where it is not."""
     import numpy as np
 
+    from metanas._progress import counted
+
     if samples.targets is None:
         return ""
     known = ~np.isnan(samples.targets)
     truth, found = samples.targets[known], numbers[known]
-    about = f"on {len(truth):,} samples whose answer is known"
+    about = f"on {counted(len(truth), 'sample')} whose answer is known"
     if classes:
         return f"accuracy {(found.argmax(1) == truth).mean():.4g} {about}"
     spread = ((truth - truth.mean()) ** 2).sum()

@@ -191,8 +191,10 @@ def _count(text: str) -> int | None:
 
 
 def _say(made: Predictor, folder: Path) -> None:
+    from metanas._progress import counted
+
     for model in made.models:
-        click.echo(f"{model.space.name}: {len(model.sources)} tasks")
+        click.echo(f"{model.space.name}: {counted(len(model.sources), 'task')}")
     click.echo(f"Predictor: {folder}")
 
 
