@@ -8,6 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metanas.errors import MetanasError
+
+
+def check_name(text: str, where: str = "") -> str:
+    """A text of the command line or a path, which can be written into a file. Raises MetanasError if it is not Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise MetanasError(
+            "names and paths are to be Unicode", found=text.encode("ascii", "backslashreplace").decode(), where=where,
+            remedy="set a locale of UTF-8, such as LC_ALL=C.UTF-8, or rename it",
+        ) from error  # fmt: skip
+    return text
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:

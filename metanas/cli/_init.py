@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from metanas._files import new_file
+from metanas._files import check_name, new_file
 
 _FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
@@ -37,10 +37,10 @@ def init(folder: Path, data: str, **described: str | None) -> None:
             raise MetanasError(
                 "init writes new files only", found=str(path), remedy="choose another folder, or move it"
             )
-    given = {key: value for key, value in described.items() if value}
+    given = {key: check_name(value, f"--{key}") for key, value in described.items() if value}
     source = "arrays" if "kind" in given else "table"
     dataset = load_dataset({source: data, **given} if given else data, base=Path())
-    line = _quoted(data if data in BUILTIN_NAMES else str(Path(data).resolve()))
+    line = _quoted(data if data in BUILTIN_NAMES else check_name(str(Path(data).resolve()), "--data"))
     if given:
         line = f"{{{source}: {line}, {', '.join(f'{key}: {_quoted(value)}' for key, value in given.items())}}}"
     templates = resources.files("metanas.cli") / "templates"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from metanas._files import check_name
 from metanas.data import BUILTIN_NAMES
 from metanas.study._folder import RunFolder, environment
 from metanas.study._identity import check_identity
@@ -29,13 +30,12 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
     run = planned.run
     if study is not None and run.storage is not None:
         _check_study(planned, run.storage, study)
+    text = yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
     folder = RunFolder.create(parent, run.name)
     with disk_errors(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")
         keep_predictor(planned, folder)
-        folder.run_file.write_text(
-            yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        folder.run_file.write_text(text, encoding="utf-8")
         folder.write_info(
             environment()
             | {
@@ -119,4 +119,4 @@ def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]
 
 
 def _absolute_path(path: str, base: Path) -> str:
-    return os.path.abspath(base / Path(path).expanduser())
+    return check_name(os.path.abspath(base / Path(path).expanduser()))

@@ -278,6 +278,29 @@ def test_init_overwrites_nothing_and_checks_the_data(
     assert not (tmp_path / "b").exists()
 
 
+def test_names_that_are_not_unicode_are_refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # As Python reads "ü" where the locale has no UTF-8.
+    folder = Path("b\udcc3\udcbc")
+    _pictures(folder)
+    code, _, err = command("init", "a", "--data", folder)
+    assert code == 2
+    assert r"--data: names and paths are to be Unicode, found " in err
+    assert r"b\udcc3\udcbc; set a locale of UTF-8" in err
+    assert command("init", "a", "--data", "people.csv", "--target", folder)[0] == 2
+    assert not Path("a").exists()
+    assert command("init", "a")[0] == 0
+    _pictures(Path("a", "pictures"))
+    Path("a", "run.yaml").write_text(json.dumps({"space": "convnet", "data": "pictures"}))
+    Path("a").rename(folder / "a")
+    code, _, err = command("search", folder / "a" / "run.yaml", "-q")
+    assert code == 2
+    assert "names and paths are to be Unicode" in err
+    assert not list(tmp_path.glob("runs/*"))
+
+
 # --- space
 
 
