@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -23,13 +24,7 @@ from metanas._progress import make_progress
 from metanas.architecture import Architecture, ShapeError
 from metanas.data import dataset_from_arrays
 from metanas.errors import MetanasError, file_errors
-from metanas.report import (
-    DataSummary,
-    DecisionSummary,
-    RunSummary,
-    draw_architecture,
-    render_report,
-)
+from metanas.report import DataSummary, DecisionSummary, RunSummary, render_report
 from metanas.space import SearchSpace
 from metanas.study import (
     Ending,
@@ -320,6 +315,9 @@ def _drawings(
     space: SearchSpace, records: Sequence[TrialRecord], run: RunFile, data: Mapping[str, Any], chosen: int | None
 ) -> dict[str, str]:
     """The network that the strategy chose, and those with the best values."""
+    with _without_warnings("matplotlib"):
+        from metanas.report import draw_architecture  # slow, so that a search does not begin with it
+
     directions = [direction for _, direction in run.objectives]
     drawings: dict[str, str] = {}
     first = [record for record in records if record.number == chosen]
@@ -337,6 +335,18 @@ def _drawings(
         drawings[f"Trial {best.number}"] = svg.decode()
         left.remove(best)
     return drawings
+
+
+@contextmanager
+def _without_warnings(package: str) -> Iterator[None]:
+    """Import a package that warns on standard error, as matplotlib does of a home it cannot write to and does without."""
+    logger = logging.getLogger(package)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _given(**values: Any) -> dict[str, Any]:

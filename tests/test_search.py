@@ -3,6 +3,7 @@ the search never sees the test split."""
 
 import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -266,6 +267,21 @@ def test_arrays_whose_writing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyP
         path.write_bytes(left)
         assert _keep_arrays((x, y), tmp_path / "runs", "search") == path
         np.testing.assert_array_equal(np.load(path)["x"], x)
+
+
+def test_a_home_that_cannot_be_written_is_not_worth_a_warning(digits: Searched, tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    code = (
+        "import sys, pathlib, metanas._search as s; from metanas.study import RunFolder; early = 'matplotlib' in sys.modules\n"
+        "s.write_report(RunFolder.open(pathlib.Path(sys.argv[1]))); print(early, 'matplotlib' in sys.modules)"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(digits.folder)], capture_output=True, text=True, env=environment
+    )
+    assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "False True", "")
 
 
 def test_runs_that_are_no_folder(tmp_path: Path) -> None:
