@@ -1,7 +1,6 @@
 """Real searches, tiny, end to end: what the run folder holds, that the exported network is the searched one, and that
 the search never sees the test split."""
 
-import errno
 import json
 import os
 import re
@@ -19,7 +18,6 @@ import torch
 from sklearn.datasets import load_digits
 
 import metanas
-from metanas._search import _keep_arrays
 from metanas.data import load_dataset, split
 from metanas.errors import StudyError
 from metanas.study import ARTEFACTS, SearchResult
@@ -249,26 +247,6 @@ def test_arrays(tmp_path: Path, inline: Any) -> None:
         )
 
 
-def test_arrays_whose_writing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = np.eye(30), np.arange(30.0)
-    whole = np.savez_compressed
-
-    def cut(file: Any, **arrays: Any) -> None:
-        file.write(b"PK")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", cut)
-    with pytest.raises(metanas.MetanasError, match=r"runs: .*found No space left on device; free some space"):
-        search(tmp_path, space="mlp", data=(x, y))
-    assert not list((tmp_path / "runs").iterdir())
-    monkeypatch.setattr(np, "savez_compressed", whole)
-    path = _keep_arrays((x, y), tmp_path / "runs", "search")
-    for left in (b"", path.read_bytes()[:-30]):
-        path.write_bytes(left)
-        assert _keep_arrays((x, y), tmp_path / "runs", "search") == path
-        np.testing.assert_array_equal(np.load(path)["x"], x)
-
-
 def test_a_home_that_cannot_be_written_is_not_worth_a_warning(digits: Searched, tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     code = (
@@ -282,12 +260,6 @@ def test_a_home_that_cannot_be_written_is_not_worth_a_warning(digits: Searched, 
         [sys.executable, "-c", code, str(digits.folder)], capture_output=True, text=True, env=environment
     )
     assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "False True", "")
-
-
-def test_runs_that_are_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "runs").touch()
-    with pytest.raises(metanas.MetanasError, match="the file must be readable or writable, found File exists; check"):
-        search(tmp_path, space="mlp", data=(np.eye(30), np.arange(30.0)))
 
 
 @pytest.fixture(scope="module")
@@ -410,28 +382,3 @@ def test_a_resume_from_python(toy: Any) -> None:
     assert result.metrics == {}
     with pytest.raises(metanas.MetanasError, match="the search must have finished"):
         _ = result.network
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"space": "mlpp"}, "'mlp'"),
-        ({"data": (np.zeros((3, 2)), np.zeros(3), 1)}, r"a pair \(x, y\)"),
-        ({"data": {"table": object()}}, r"data\.table: .* numbers, texts, paths, lists and mappings, found object"),
-        ({"strategy": {"local": {"steps": {3}}}}, r"strategy\.local\.steps: .* found set"),
-        ({"train": {"lr": [1e-3, 1j]}}, r"train\.lr\[1\]: .* found complex"),
-        ({"data": {"table": Path("people.csv"), "target": "rent"}}, r"people\.csv"),
-        ({"strategy": "evoluton"}, "'evolution'"),
-        ({"train": {"batchsize": 3}}, "'batch_size'"),
-        ({"trials": 0}, "trials"),
-        ({"evaluator": {"python": "a:b"}}, "allow"),
-        ({"evaluator": {"python": "__main__:Ev"}, "allow_python": True}, "found __main__:Ev; put it into a module"),
-        ({"name": "a/b", "data": (np.eye(30), np.arange(30.0))}, "a name is letters, digits, _ and -, found 'a/b'"),
-        ({"space": metanas.load_space("mlp")}, "the loaded space mlp; give its file"),
-        ({"constraints": "parms <= 1e6"}, "the name 'parms'; did you mean 'params'"),
-    ],
-)
-def test_bad_arguments(tmp_path: Path, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(metanas.MetanasError, match=words):
-        search(tmp_path, **{"space": "mlp", "data": "wine"} | options)
-    assert not list(tmp_path.glob("runs/*/"))
