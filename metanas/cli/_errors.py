@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import click
 
-from metanas.errors import OF_FILES, MetanasError, file_error
-
-__all__ = ["OF_FILES", "file_error", "show_error"]
+from metanas.errors import MetanasError
 
 
 def show_error(error: MetanasError) -> int:

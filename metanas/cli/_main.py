@@ -13,8 +13,8 @@ from typing import NoReturn
 import click
 
 from metanas._version import __version__
-from metanas.cli._errors import OF_FILES, file_error, show_error
-from metanas.errors import MetanasError
+from metanas.cli._errors import show_error
+from metanas.errors import OF_FILES, MetanasError, file_error
 
 EXIT_NO_NETWORK = 3
 EXIT_INTERRUPTED = 130

@@ -164,7 +164,7 @@ def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
 
 
 def _as_text(result: SearchResult, found: bool) -> str:
-    from metanas._progress import number, values_text
+    from metanas._progress import counted, number, values_text
     from metanas.report import status_table
     from metanas.study import read_choice
     from metanas.trial import best_trial
@@ -174,7 +174,7 @@ def _as_text(result: SearchResult, found: bool) -> str:
     lines = []
     if best is None:
         failed = [t for t in result.trials if t.status is not None]
-        lines.append(f"No network could be trained in {len(failed)} trials.")
+        lines.append(f"No network could be trained in {counted(len(failed), 'trial')}.")
         if failed:
             lines.append(f"The last said: {failed[-1].message}")
     else:
