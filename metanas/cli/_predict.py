@@ -63,7 +63,7 @@ def predict(
         _write(part, names, zip(*found.beside.values(), *_columns(numbers, preparation.classes, proba), strict=True))
     if output is not None:
         click.echo(f"{len(found):,} predictions: {output}", err=True)
-    if score := _score(numbers, found, preparation.classes):
+    if score := _score(numbers, found, preparation.classes) or found.unscored and f"not scored: {found.unscored}":
         click.echo(score, err=True)
 
 

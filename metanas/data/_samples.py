@@ -33,6 +33,8 @@ class Samples:
     """What tells the samples apart, (n,) each: names of files, or the columns that were asked for."""
     targets: Array | None = None
     """What is to be predicted, (n,), where the file has it: numbers of classes, -1 for a new one, or float64. Unknown: NaN."""
+    unscored: str = ""
+    """Why the file's column of targets is none, where it has one."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -83,6 +85,10 @@ def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], kee
         if name not in frame.columns:
             remedy = did_you_mean(name, frame.columns) or "add the column, empty where it is not known"
             raise DataError("the file needs every column", found=f"no {name!r}", where=str(path), remedy=remedy)
+    if not frame.height:
+        raise DataError(
+            "the table must hold rows", found="none", where=str(path), remedy="check that the file is whole"
+        )
     inputs = new_inputs(frame, preparation, names, str(path))
     # Once more, as they are written: an id such as 007 is no number.
     asked = read_frame(path, texts=keep) if keep else frame
@@ -90,7 +96,10 @@ def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], kee
     target = spec.get("target")
     if target not in frame.columns:
         return Samples(inputs, beside)
-    known, found = known_targets(path, str(target), preparation)
+    try:
+        known, found = known_targets(path, str(target), preparation)
+    except DataError as error:
+        return Samples(inputs, beside, unscored=f"{error.rule}, found {error.found}")
     return Samples(inputs, beside, _targets(found, known, preparation))
 
 

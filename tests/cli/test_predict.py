@@ -123,6 +123,10 @@ def test_samples_that_no_network_of_tables_reads(plans: SearchResult, tmp_path: 
     code, out, err = command("predict", plans.folder.path, tmp_path / "new.csv")
     assert (code, out) == (2, "")
     assert "column 'age' holds numbers, found 'old' in row 2" in err
+    (tmp_path / "none.csv").write_text("age,place\n")
+    code, _, err = command("predict", plans.folder.path, tmp_path / "none.csv")
+    assert code == 2
+    assert "the table must hold rows" in err
     (tmp_path / "new.txt").write_text("age,place\n31,007\n")
     for name, words in (("new.txt", "the network reads a CSV, TSV or Parquet file"), ("nw.csv", "no such file")):
         code, _, err = command("predict", plans.folder.path, tmp_path / name)
@@ -143,6 +147,10 @@ def test_values_and_their_errors(tmp_path: Path, command: Command) -> None:
     r2 = 1 - ((values - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
     assert code == 0
     assert err == f"mae {abs(values - truth).mean():.4g}, r2 {r2:.4g} on 120 samples whose answer is known\n"
+    (tmp_path / "odd.csv").write_text("age,place,spend\n31,007,much\n")
+    code, out, err = command("predict", result.folder.path, tmp_path / "odd.csv")
+    assert (code, len(rows(out))) == (0, 1)
+    assert err.startswith("not scored: the target of a regression must be numeric")
     code, _, err = command("predict", result.folder.path, tmp_path / "new.parquet", "--proba")
     assert code == 2
     assert "--proba is for classes" in err
