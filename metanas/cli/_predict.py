@@ -63,7 +63,7 @@ def predict(
         _write(part, names, zip(*found.beside.values(), *_columns(numbers, preparation.classes, proba), strict=True))
     if output is not None:
         click.echo(f"{len(found):,} predictions: {output}", err=True)
-    if score := _score(numbers, found, preparation.classes) or found.unscored and f"not scored: {found.unscored}":
+    if score := _score(numbers, found, preparation.classes):
         click.echo(score, err=True)
 
 
@@ -99,13 +99,13 @@ def _write(path: Path | None, names: Sequence[str], rows: Iterator[Sequence[str]
 
 
 def _score(numbers: NDArray[Any], samples: Samples, classes: Sequence[str]) -> str:
-    """How good the predictions are, where that is known; empty where it is not."""
+    """How good the predictions are, or why that cannot be told; empty where nothing tells the answers."""
     import numpy as np
 
     from metanas._progress import counted
 
     if samples.targets is None:
-        return ""
+        return samples.unscored and f"not scored: {samples.unscored}"
     known = ~np.isnan(samples.targets)
     truth, found = samples.targets[known], numbers[known]
     about = f"on {counted(len(truth), 'sample')} whose answer is known"
