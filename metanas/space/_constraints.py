@@ -139,18 +139,23 @@ def _tried(expression: Expression, values: Sequence[Scalar]) -> Sequence[Scalar]
     return values if has_arithmetic(expression) else [*{isinstance(value, str): value for value in values}.values()]
 
 
+def check_comparisons(texts: Iterable[tuple[str, Mark, str]], problems: Problems) -> None:
+    """What can be told of constraints before decisions have names: that they can be parsed."""
+    for text, mark, path in texts:
+        try:
+            parse_expression(text)
+        except ExpressionError as error:
+            problems.add(mark, path, f"a constraint is a comparison: {error}", remedy="write e.g. 'params <= 1e6'")
+
+
 def check_constraints(
     texts: Iterable[tuple[str, Mark, str]], table: Sequence[Decision], problems: Problems
 ) -> tuple[Constraint, ...]:
-    """Parse constraints and look their names up."""
+    """Look the names of constraints up that can be parsed."""
     columns = {decision.name: column for column, decision in enumerate(table)}
     constraints = []
     for text, mark, path in texts:
-        try:
-            expression = parse_expression(text)
-        except ExpressionError as error:
-            problems.add(mark, path, f"a constraint is a comparison: {error}", remedy="write e.g. 'params <= 1e6'")
-            continue
+        expression = parse_expression(text)
         names = set(names_in(expression))
         unknown = sorted(name for name in names if name not in columns and name not in MEASURES)
         for name in unknown:

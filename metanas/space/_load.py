@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from metanas.errors import MetanasError
-from metanas.space._constraints import EdgeLimit, check_constraints
+from metanas.space._constraints import EdgeLimit, check_comparisons, check_constraints
 from metanas.space._parse import parse_space
 from metanas.space._parse_values import kind_of, parse_value
 from metanas.space._problems import LanguageError, Mark, Problem, Problems, did_you_mean
@@ -72,14 +72,15 @@ def parse_space_text(
         root = _extended(root, file, [file])
         text = yaml.safe_dump(plain(root), sort_keys=False, allow_unicode=True)
     syntax = parse_space(root, problems, allow_python=allow_python)
-    if syntax is None or problems.found:
-        problems.raise_if_any()
+    constraints = [*(syntax.constraints if syntax is not None else ()), *constraints]
+    check_comparisons(constraints, problems)
+    problems.raise_if_any()
     assert syntax is not None
     syntax.train.update(train or {})
     resolved = resolve(syntax, problems)
     problems.raise_if_any()
     assert resolved is not None
-    checked = check_constraints([*syntax.constraints, *constraints], resolved.decisions, problems)
+    checked = check_constraints(constraints, resolved.decisions, problems)
     problems.raise_if_any()
     return SearchSpace(
         name=syntax.name, about=syntax.about, source=syntax.source, input=syntax.input, decisions=resolved.decisions,

@@ -147,7 +147,9 @@ class Modules(Values):
                     body.key_marks[key],
                     here,
                     f"{name} has no parameter {key!r}",
-                    remedy=did_you_mean(key, op.parameters),
+                    remedy=f"write it beside {name}: {{id: NAME, {name}: ...}}"
+                    if key == "id"
+                    else did_you_mean(key, op.parameters),
                 )
                 continue
             values[key] = self.value(value, f"{here}.{key}", op.parameters[key].breach)

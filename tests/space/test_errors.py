@@ -87,6 +87,7 @@ NETWORK = [
     ("prior of nobody", "[{choice: [relu, bn], prior: {reluu: 2}}, head]", "3:40", "did you mean 'relu'?"),
     ("let of nobody", "[{conv: {out: $w}}, head]", "3:24", "no let value has the name '$w'"),
     ("arithmetic that does not parse", "[{conv: {out: '$w *'}}, head]", "3:24", "ends too early"),
+    ("id within an op", "[{dense: {id: a, units: 4}}, head]", "3:20", "write it beside dense: {id: NAME, dense: ...}"),
     ("bad id", "[{id: a b, choice: [relu, bn]}, head]", "3:16", "an id is letters"),
 ]  # fmt: skip
 
@@ -172,6 +173,12 @@ def test_constraints_that_mean_nothing(constraint: str, words: str) -> None:
     (problem,) = problems(text)
     assert str(problem).startswith("f.yaml:4:32: $.constraints[1]: ")
     assert words in str(problem)
+
+
+def test_constraints_that_cannot_be_read_are_told_with_all_else() -> None:
+    found = [str(problem) for problem in problems(file("[{dense: {unts: 4}}, head]") + "constraints: ['params <']\n")]
+    assert any("did you mean 'units'" in text for text in found)
+    assert any("$.constraints[0]: a constraint is a comparison" in text for text in found)
 
 
 @pytest.mark.parametrize("constraints", ["params < 3", "[3]", "[[a]]", "{a: 1}"])
