@@ -174,9 +174,13 @@ def _as_text(result: SearchResult, found: bool) -> str:
     lines = []
     if best is None:
         failed = [t for t in result.trials if t.status is not None]
-        lines.append(f"No network could be trained in {counted(len(failed), 'trial')}.")
         if failed:
+            lines.append(f"No network could be trained in {counted(len(failed), 'trial')}.")
             lines.append(f"The last said: {failed[-1].message}")
+        else:
+            lines.append(
+                f"No trial came to its end; give it more with: metanas resume {result.folder.path} --set search.KEY=VALUE"
+            )
     else:
         evaluated = status_table(result.trials, result.objectives).evaluations
         lines.append(

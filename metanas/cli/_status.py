@@ -68,6 +68,8 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
         ended = timeline.ending not in ("", Ending.INTERRUPTED, Ending.TRIALS if missing else "")
         if ended and run_file.evaluator != "train":
             click.echo(f"Finished: {timeline.ending}.")
+        elif ended and table.best is None:
+            click.echo(f"Ended without a network: {timeline.ending}.")
         elif missing and not ended:
             click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
         elif table.best is not None and run_file.evaluator == "train":

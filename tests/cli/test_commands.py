@@ -66,6 +66,17 @@ def test_the_memory_of_a_training_is_limited_by_a_flag_that_the_run_folder_keeps
     assert "must be a size such as 4GB or 512MB" in err
 
 
+def test_a_search_whose_time_is_up_before_a_trial_ends(toy: Any, command: Command) -> None:
+    run = toy.write(search={"time": 0.001})
+    code, _, err = command("search", run, "--runs", toy.folder / "r", "--allow-python", "-q")
+    (folder,) = (toy.folder / "r").iterdir()
+    assert code == 3
+    assert f"No trial came to its end; give it more with: metanas resume {folder}" in err
+    code, out, _ = command("status", folder)
+    assert code == 0
+    assert "Finished: the time is up." in out or "Ended without a network: the time is up." in out
+
+
 def test_search_as_json(toy: Any, command: Command) -> None:
     run = toy.write(search={"trials": 3}, objective={"maximize": "accuracy", "minimize": "params"})
     code, out, err = command("search", run, "--runs", toy.folder / "r", "--allow-python", "--json", "--quiet")
