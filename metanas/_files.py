@@ -26,6 +26,10 @@ def check_name(text: str, where: str = "") -> str:
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A place to write a file to, which takes the path's own place at the end; where that fails, nothing is left of it."""
+    if path.exists() and (not path.is_file() or path.is_relative_to("/dev")):
+        yield path  # a pipe or a device has no other place
+        return
+    path = Path(os.path.realpath(path))  # what a link points to is what is meant
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own, as another process may write the same file.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

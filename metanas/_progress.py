@@ -75,13 +75,16 @@ class _Progress(Listener):
         self.done = 0
         self.known = 0
         self.duplicates = 0
-        self.supernet_epochs = 0
+        self.supernet_epochs = self.proxies = 0
         self.first: dict[str, int] = {}
         self.best: TrialRecord | None = None
         self.start = time.monotonic()
 
-    def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
-        self.total, self.budget, self.done, self.known = trials, time, known, known
+    def began(
+        self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int, spent: float = 0.0
+    ) -> None:
+        self.total, self.done, self.known = trials, known, known
+        self.budget = None if time is None else max(0.0, time - spent)
         self.start = _now()
         what = counted(trials, "architecture") if trials is not None else "architectures"
         limit = f" within {duration(time)}" if time else ""
@@ -123,10 +126,13 @@ class _Progress(Listener):
             self.say(f"The search has ended: {ending}.")
 
     def proxies_started(self, networks: int) -> None:
+        self.proxies = networks
         self.say(f"Scoring {counted(networks, 'random network')} by zero-cost proxies.")
 
     def proxies_ended(self, networks: int) -> None:
         self._trials_begin()
+        if networks < self.proxies:
+            self.say(f"There was time for {networks} of them.")
 
     def _trials_begin(self) -> None:
         """The pace of trials is counted from here."""

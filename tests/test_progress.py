@@ -146,6 +146,9 @@ def test_a_budget_of_time_tells_what_is_left(clock: list[float]) -> None:
     progress.began(folder=Path("a"), trials=None, time=60.0, workers=1, known=0)
     clock[0] = 45.0
     assert progress.left == 15
+    again = PlainProgress(Console(file=StringIO()), OBJECTIVES, 3)
+    again.began(folder=Path("a"), trials=None, time=60.0, spent=50.0, workers=1, known=4)
+    assert again.left == 10, "earlier sessions count"
     clock[0] = 99.0
     assert progress.left == 0
 

@@ -52,6 +52,8 @@ def predict(
     from metanas.errors import MetanasError
     from metanas.study import SearchResult, read_run_file
 
+    if output is not None and output.exists() and samples.exists() and output.samefile(samples):
+        raise MetanasError("predictions go to a file of their own", found=str(output), remedy="choose another -o")
     result = SearchResult.load(run, allow_python=allow_python)
     preparation = result.preparation
     if proba and not preparation.classes:
@@ -75,7 +77,7 @@ def _predicted(result: SearchResult, samples: Samples) -> NDArray[Any]:
 
     console = Console(stderr=True)
     starts = track(
-        range(0, len(samples), _PART), "predicting", console=console, transient=True,
+        range(0, max(len(samples), 1), _PART), "predicting", console=console, transient=True,
         disable=not console.is_terminal or len(samples) <= _PART,
     )  # fmt: skip
     predict = result.predict_proba if result.preparation.classes else result.predict
@@ -107,6 +109,8 @@ def _score(numbers: NDArray[Any], samples: Samples, classes: Sequence[str]) -> s
     if samples.targets is None:
         return samples.unscored and f"not scored: {samples.unscored}"
     known = ~np.isnan(samples.targets)
+    if not known.any():
+        return ""
     truth, found = samples.targets[known], numbers[known]
     about = f"on {counted(len(truth), 'sample')} whose answer is known"
     if classes:

@@ -63,55 +63,56 @@ def read_samples(
         raise DataError("columns are kept of a table", found=path.name, where="--keep", remedy="leave it out")
     if suffix in (".npz", ".npy"):
         return _of_arrays(path, preparation)
-    wanted = {"table": "a CSV, TSV or Parquet file", "image": "images"}.get(preparation.kind)
+    table = "a CSV, TSV or Parquet file"
+    wanted = {"table": table, "pairs": table, "image": "images"}.get(
+        preparation.kind, table if preparation.words else ""
+    )
     if of_table and (preparation.kind in ("table", "pairs") or preparation.words):
         return _of_table(path, preparation, spec, keep)
     if not of_table and preparation.kind == "image":
         return _of_images(path, preparation, resize="size" in spec)
-    wanted = f"{wanted or preparation.kind}, or an .npz or .npy file"
+    wanted = f"{wanted}, or an .npz or .npy file" if wanted else "an .npz or .npy file"
     raise DataError(f"the network reads {wanted}", found=path.name, where="samples", remedy="give such samples")
 
 
 def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], keep: Sequence[str]) -> Samples:
-    from metanas.data._tables import known_targets, new_inputs, read_frame
+    from metanas.data._new_rows import answers_of, inputs_of, read_rows
 
+    frame, where = read_rows(path), str(path)
     names = {role: str(spec[role]) for role in ROLES if role in spec}
-    texts = [names.get(column.name, column.name) for column in preparation.columns if not column.numeric]
-    frame = read_frame(path, texts=[*texts, *names.values()])
     if preparation.kind == "tokens" and not names:
         names = {"text": "text" if frame.width > 1 else frame.columns[0]}
     read = [names["text"]] if preparation.kind == "tokens" else [column.name for column in preparation.columns]
     for name in (*(names.get(name, name) for name in read), *keep):
         if name not in frame.columns:
             remedy = did_you_mean(name, frame.columns) or "add the column, empty where it is not known"
-            raise DataError("the file needs every column", found=f"no {name!r}", where=str(path), remedy=remedy)
-    if not frame.height:
-        raise DataError(
-            "the table must hold rows", found="none", where=str(path), remedy="check that the file is whole"
-        )
-    inputs = new_inputs(frame, preparation, names, str(path))
-    # Once more, as they are written: an id such as 007 is no number.
-    asked = read_frame(path, texts=keep) if keep else frame
-    beside = {name: ["" if value is None else str(value) for value in asked[name]] for name in keep}
+            raise DataError("the file needs every column", found=f"no {name!r}", where=where, remedy=remedy)
+    inputs = inputs_of(frame, preparation, names, where)
+    beside = {name: ["" if value is None else str(value) for value in frame[name]] for name in keep}
     target = spec.get("target")
     if target not in frame.columns:
         return Samples(inputs, beside)
     try:
-        known, found = known_targets(path, str(target), preparation)
+        return Samples(inputs, beside, answers_of(frame[str(target)], preparation, where))
     except DataError as error:
         return Samples(inputs, beside, unscored=f"{error.rule}, found {error.found}")
-    return Samples(inputs, beside, _targets(found, known, preparation))
 
 
 def _of_arrays(path: Path, preparation: Preparation) -> Samples:
     from metanas.data._arrays import read_samples_array
 
     x, y = read_samples_array(path)
-    if not x.ndim or not len(x):
+    if not x.ndim:
         raise DataError("x holds samples", found=f"shape {x.shape}", where=str(path), remedy="check the file")
+    if preparation.kind in ("image", "sequence") and x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).reshape(len(x), -1).any(axis=1).argmax())
+        found = f"NaN or infinity, first in sample {bad + 1}"
+        raise DataError("values must be finite", found=found, where=str(path), remedy="remove or repair these samples")
     if y is None or len(y) != len(x) or y.size != len(x):
         return Samples(x, {})
-    return Samples(x, {}, _targets(y.reshape(-1), np.ones(len(x), bool), preparation))
+    if preparation.task == "regression" and y.dtype.kind not in "biuf":
+        return Samples(x, {}, unscored=f"values are numbers, found type {y.dtype}")
+    return Samples(x, {}, _answers(y.reshape(-1), preparation))
 
 
 def _of_images(path: Path, preparation: Preparation, *, resize: bool) -> Samples:
@@ -137,7 +138,7 @@ def _of_images(path: Path, preparation: Preparation, *, resize: bool) -> Samples
     folders = [file.parent.name for file in paths]
     if not preparation.classes or not set(folders) <= set(preparation.classes):
         return Samples(inputs, beside)
-    return Samples(inputs, beside, _targets(np.array(folders), np.ones(len(folders), bool), preparation))
+    return Samples(inputs, beside, _answers(np.array(folders), preparation))
 
 
 def _is_image(file: Path, folder: Path) -> bool:
@@ -147,14 +148,11 @@ def _is_image(file: Path, folder: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and not hidden
 
 
-def _targets(answers: Array, known: Array, preparation: Preparation) -> Array | None:
-    """Targets (n,) of the answers (m,) to the m samples that are ``known`` (n,); None where there are none."""
-    targets = np.full(len(known), np.nan)
-    if not known.any():
-        return None
+def _answers(values: Array, preparation: Preparation) -> Array:
+    """Targets (n,) of values (n,): numbers of classes, -1 for a new one, or the values; NaN stays."""
     if preparation.task == "regression":
-        targets[known] = answers
-        return targets
+        return values.astype(np.float64)
     numbers = {name: number for number, name in enumerate(preparation.classes)}
-    targets[known] = [numbers.get(class_name(answer), -1) for answer in answers.tolist()]
-    return targets
+    known = [value == value for value in values.tolist()]
+    found = [numbers.get(class_name(value), -1) for value in values.tolist()]
+    return np.where(known, found, np.nan)

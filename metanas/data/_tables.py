@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ import polars as pl
 
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._names import did_you_mean
-from metanas.data._preparation import MISSING_TEXTS, Preparation
-from metanas.data._targets import Targets, check_classes, read_targets, refuse_rows
+from metanas.data._preparation import MISSING_TEXTS
+from metanas.data._targets import Targets, check_classes, plain_class, read_targets, refuse_rows
 from metanas.errors import DataError
 
 _SEPARATORS = (",", ";", "\t")
@@ -104,13 +104,9 @@ def read_frame(path: Path, *, texts: Collection[str] = ()) -> pl.DataFrame:
 
 
 def _read_csv(path: Path, texts: Collection[str]) -> pl.DataFrame:
-    separator = _separator(path)
+    separator = separator_of(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = [name.strip() for name in next(csv.reader(file, delimiter=separator), [])]
-    if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise DataError(
-            "columns have names of their own", found=f"{twice[0]!r} twice", where=str(path), remedy="rename one"
-        )
+        names = header_of(csv.reader(file, delimiter=separator), path)
     known = pl.read_csv(path, separator=separator, n_rows=0).columns
     names = names if len(names) == len(known) else [name.strip() for name in known]
     as_written = {old: pl.String for old, new in zip(known, names, strict=True) if new in texts}
@@ -126,7 +122,16 @@ def _read_csv(path: Path, texts: Collection[str]) -> pl.DataFrame:
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
 
 
-def _separator(path: Path) -> str:
+def header_of(lines: Iterator[list[str]], path: Path) -> list[str]:
+    names = [name.strip() for name in next(lines, [])]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise DataError(
+            "columns have names of their own", found=f"{twice[0]!r} twice", where=str(path), remedy="rename one"
+        )
+    return names
+
+
+def separator_of(path: Path) -> str:
     """The separator that the line of column names uses most outside of quotes; a comma if none."""
     with path.open(encoding="utf-8") as file:
         header = re.sub(r'"[^"]*"', "", file.readline())
@@ -147,11 +152,11 @@ def _is_text(series: pl.Series) -> bool:
     return isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum)
 
 
-def _is_number(series: pl.Series) -> bool:
+def is_number(series: pl.Series) -> bool:
     return bool(series.dtype.is_numeric()) or series.dtype in (pl.Boolean, pl.Null)
 
 
-def _codes(series: pl.Series) -> tuple[tuple[str, ...], Array]:
+def codes_of(series: pl.Series) -> tuple[tuple[str, ...], Array]:
     """The distinct texts, sorted by code point, and the (n,) number of each text, -1 where missing."""
     texts = series.cast(pl.String)
     distinct = texts.drop_nulls().unique().sort()
@@ -161,9 +166,9 @@ def _codes(series: pl.Series) -> tuple[tuple[str, ...], Array]:
 
 def _column(series: pl.Series, where: str) -> tuple[Column, Array]:
     if _is_text(series):
-        categories, codes = _codes(series)
+        categories, codes = codes_of(series)
         return Column(series.name, categories), codes
-    if not _is_number(series):
+    if not is_number(series):
         remedy = f"turn it into numbers or texts, or say `ignore: [{series.name}]`"
         found = f"type {series.dtype} in column {series.name!r}"
         raise DataError("columns must hold numbers, flags or texts", found=found, where=where, remedy=remedy)
@@ -176,60 +181,24 @@ def _targets(series: pl.Series, path: Path, *, kind: Kind, task: str | None) -> 
     where = f"{path}: column {series.name!r}"
     refuse_rows(series.is_null().to_numpy(), "missing", where)
     if _is_text(series):
-        classes, codes = _codes(series)
+        classes, codes = codes_of(series)
         return read_targets(codes, kind=kind, task=task or "classification", where=where, names=classes)
-    if not _is_number(series):
+    if not is_number(series):
         remedy = "name a target of numbers, flags or texts"
         raise DataError("targets must be plain values", found=f"type {series.dtype}", where=where, remedy=remedy)
     values = series.cast(pl.Float64) if series.dtype.is_decimal() else series
     targets = read_targets(values.to_numpy(), kind=kind, task=task, where=where)
-    if targets.task == "classification" and series.dtype.is_integer() and path.suffix.lower() != ".parquet":
+    if targets.task == "classification" and path.suffix.lower() != ".parquet":
         return replace(targets, classes=_as_written(targets.classes, path, series.name))
     return targets
 
 
-def new_inputs(frame: pl.DataFrame, preparation: Preparation, names: Mapping[str, str], where: str) -> Table | Texts:
-    """The columns that a preparation reads, called in the frame as ``names`` say where not as in the preparation.
-
-    Categorical ones are to be texts in the frame. Raises DataError for texts where numbers are expected.
-    """
-    if preparation.kind == "tokens":
-        return Texts(tuple(frame[names["text"]].cast(pl.String).fill_null("")))
-    columns = []
-    for known in preparation.columns:
-        series = frame[names.get(known.name, known.name)]
-        if known.numeric and not _is_number(series):
-            bad = series.is_not_null() & series.cast(pl.Float64, strict=False).is_null()
-            found = (
-                f"{series.filter(bad).first()!r} in row {(bad.arg_max() or 0) + 1}" if bad.any() else str(series.dtype)
-            )
-            rule = f"column {series.name!r} holds numbers"
-            raise DataError(rule, found=found, where=where, remedy="give numbers, or nothing where they are not known")
-        columns.append(
-            _column(series.alias(known.name) if known.numeric else series.cast(pl.String).alias(known.name), where)
-        )
-    return Table(tuple(column for column, _ in columns), tuple(values for _, values in columns))
-
-
-def known_targets(path: Path, target: str, preparation: Preparation) -> tuple[Array, Array]:
-    """Which rows of a table have a target, (n,) flags, and these m targets: names of classes or numbers, (m,).
-
-    Raises DataError.
-    """
-    series = read_frame(path)[target]
-    known = series.is_not_null().to_numpy()
-    if not known.any():
-        return known, np.zeros(0)
-    found = _targets(series.drop_nulls(), path, kind=preparation.kind, task=preparation.task)
-    return known, np.array(found.classes)[found.values] if found.classes else found.values
-
-
 def _as_written(classes: Sequence[str], path: Path, target: str) -> tuple[str, ...]:
-    """Integers for classes, as the file writes them: 007, not 7. One that it writes in several ways stays a number."""
+    """Numbers and flags for classes, as the file writes them: 007, not 7. One that it writes in several ways stays what it is."""
     written: dict[str, set[str]] = {}
     for text in read_frame(path, texts=[target])[target].drop_nulls().unique():
-        written.setdefault(str(int(text)), set()).add(text)
-    return tuple(written[name].pop() if len(written[name]) == 1 else name for name in classes)
+        written.setdefault(plain_class(text), set()).add(text)
+    return tuple(written[name].pop() if len(written.get(name, ())) == 1 else name for name in classes)
 
 
 def _listed(names: Sequence[str]) -> str:

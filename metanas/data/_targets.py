@@ -130,6 +130,18 @@ def refuse_rows(bad: Array, what: str, where: str) -> None:
         raise DataError("every target must be known", found=found, where=where, remedy="fill or remove these rows")
 
 
+def plain_class(text: str) -> str:
+    """How the class would be called that a text means: that of a number or a flag, in one way of writing it, or the text."""
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    for kind in (int, float):
+        try:
+            return class_name(kind(text))
+        except ValueError:
+            continue
+    return text
+
+
 def class_name(value: object) -> str:
     """How a class is called that a file or an array writes as ``value``."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import yaml
 
 from metanas._files import check_name
 from metanas.data import BUILTIN_NAMES
+from metanas.errors import file_errors
 from metanas.study._folder import RunFolder, environment
 from metanas.study._identity import check_identity
 from metanas.study._kept_predictor import keep_predictor, predictor_kept
 from metanas.study._plan import Plan
 from metanas.study._run_file import RunFile
-from metanas.study._storage import check_named, disk_errors, open_storage
+from metanas.study._storage import check_named, open_storage
 from metanas.study._trials import open_study
 from metanas.study._url import without_password
 
@@ -32,7 +35,7 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
         _check_study(planned, run.storage, study)
     text = yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
     folder = RunFolder.create(parent, run.name)
-    with disk_errors(folder.path):
+    with file_errors(folder.path), _whole(folder.path):
         folder.space_file.write_text(planned.space.text, encoding="utf-8")
         keep_predictor(planned, folder)
         folder.run_file.write_text(text, encoding="utf-8")
@@ -48,6 +51,16 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
             }
         )
     return folder
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Leave nothing of a folder that could not be made: nobody could go on with it."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _check_study(planned: Plan, url: str, name: str) -> None:

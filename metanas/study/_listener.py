@@ -15,8 +15,10 @@ from metanas.trial import EpochReport, Result, TrialRecord
 class Listener:
     """Hears what happens; each method does nothing until overridden. Called from the search's own thread."""
 
-    def began(self, *, folder: Path, trials: int | None, time: float | None, workers: int, known: int) -> None:
-        """The search begins or goes on, with ``known`` evaluations done before."""
+    def began(
+        self, *, folder: Path, trials: int | None, time: float | None, spent: float, workers: int, known: int
+    ) -> None:
+        """The search begins or goes on, with ``known`` evaluations done, and ``spent`` of its seconds gone, before."""
 
     def constrained(self, plain_share: float, share: float) -> None:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""

@@ -68,6 +68,8 @@ class Search:
         self.tally = Tally(self.directions)
         trials.watch(self.tally.update)
         trials.watch(self.stopping.update)
+        self._spent = 0.0
+        """Seconds of a limited time that earlier sessions took."""
         self.limits = self._limits()
         engine.until = self.limits.deadline
         self._stop = False
@@ -92,6 +94,7 @@ class Search:
         if run.time is not None:
             # Trials alone do not tell how long those ran that were cut off.
             spent = max(seconds_spent(list(self.trials.records.values())), time_so_far(self.folder.log)[0])
+            self._spent = spent
             deadline = self.engine.time() + max(0.0, run.time - spent)
         gpu_seconds = None if run.gpu_hours is None else 3600 * run.gpu_hours
         # Without GPUs their hours limit nothing.
@@ -116,7 +119,7 @@ class Search:
         """
         self.listener.began(
             folder=self.folder.path, trials=self.limits.trials, time=None if self.engine.virtual else self.run_file.time,
-            workers=self.engine.capacity, known=self.tally.evaluated,
+            spent=self._spent, workers=self.engine.capacity, known=self.tally.evaluated,
         )  # fmt: skip
         if self.limits.trials != self.run_file.trials:
             self.listener.noted(

@@ -41,7 +41,8 @@ _EVALUATORS = ("table", "python")
 _FIDELITY = ("epochs", "stop")
 _SEARCH = ("strategy", "predictor", "trials", "time", "gpu_hours", "target", "seed", "retries", "max_memory")
 _TRAIN = tuple(option.name for option in RECIPE_OPTIONS)
-_SECTIONS = {"search": _SEARCH, "train": _TRAIN, "fidelity": _FIDELITY}
+_DATA = ("test", "validation", "ignore", "text", "user", "item", "images", "arrays")
+_SECTIONS = {"search": _SEARCH, "train": _TRAIN, "fidelity": _FIDELITY, "data": _DATA}
 
 
 def read_run_file(path: Path, *, sets: Sequence[str] = ()) -> RunFile:
@@ -146,6 +147,7 @@ class _Reader(Keys):
         for key in [key for key in node.entries if key not in known]:
             homes = [section for section, keys in _SECTIONS.items() if key in keys]
             remedy = f"it belongs under `{homes[0]}`" if homes else did_you_mean(key, known)
+            remedy = "it belongs at the top, under no section" if key in _TOP else remedy
             self.problems.add(node.key_marks[key], path, f"unknown key {key!r}", remedy=remedy)
 
     def _data(self, root: MapNode) -> str | dict[str, Any]:

@@ -195,6 +195,20 @@ def test_a_final_training_that_fails_says_why_and_is_tried_again(
     assert (folder / "best" / "weights.safetensors").exists()
 
 
+def test_a_disk_that_is_full_before_a_search_begins_leaves_no_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "run.yaml").write_text("space: mlp\ndata: wine\nsearch: {trials: 1}\n")
+    monkeypatch.setattr(RunFolder, "write_info", full)
+    code, _, err = command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs")
+    assert code == 2
+    assert "No space left on device; free some space, and try again" in err
+    assert not list((tmp_path / "runs").iterdir())
+
+
 def test_files_that_cannot_be_written_are_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     for arguments in (("init", tmp_path / "taken"), ("space", "draw", "mlp", "-o", tmp_path / "taken" / "mlp.svg")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +94,60 @@ def test_a_table_that_tells_the_answers_is_a_test(plans: SearchResult, tmp_path:
     assert err == f"accuracy {right:.4g} on 119 samples whose answer is known\n"
 
 
+def test_every_line_is_a_row_however_little_it_tells(plans: SearchResult, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "new.csv").write_text("id,age,place\n1,,007\n\n2,NA,\n,,\n NA , ? ,null\n5,,\n")
+    code, out, err = command("predict", plans.folder.path, tmp_path / "new.csv", "--keep", "id")
+    assert (code, err) == (0, "")
+    assert [row["id"] for row in rows(out)] == ["1", "2", "", " NA ", "5"]
+    with (tmp_path / "new.csv").open(newline="") as file:
+        expected = plans.predict(list(csv.DictReader(file)))
+    assert [row["prediction"] for row in rows(out)] == expected.tolist()
+    pl.DataFrame(
+        {"age": ["31", None], "place": ["007", "010"]}, schema_overrides={"place": pl.Categorical}
+    ).write_parquet(tmp_path / "new.parquet")
+    code, out, _ = command("predict", plans.folder.path, tmp_path / "new.parquet")
+    assert [row["prediction"] for row in rows(out)] == plans.predict(
+        [{"age": 31, "place": "007"}, {"place": "010"}]
+    ).tolist()
+    (tmp_path / "long.csv").write_text("age,place\n31,007,8\n")
+    code, _, err = command("predict", plans.folder.path, tmp_path / "long.csv")
+    assert code == 2
+    assert "found 3 cells in row 1 under 2 names" in err
+
+
+def test_flags_and_classes_that_look_like_them(tmp_path: Path, command: Command) -> None:
+    lines = [f"{n % 7},{('true', 'false')[n % 2]},{('true', 'false', 'unknown')[n % 3]}" for n in range(60)]
+    (tmp_path / "old.csv").write_text("\n".join(["a,flag,known", *lines]))
+    result = searched(tmp_path, "mlp", "{table: old.csv, target: known}")
+    (tmp_path / "new.csv").write_text("a,flag,known\n1, True,true\n2,0,false\n3,,true\n")
+    code, out, err = command("predict", result.folder.path, tmp_path / "new.csv")
+    right = np.mean(
+        [row["prediction"] == truth for row, truth in zip(rows(out), ["true", "false", "true"], strict=True)]
+    )
+    assert code == 0
+    assert err == f"accuracy {right:.4g} on 3 samples whose answer is known\n"
+
+
+def test_predictions_go_where_they_are_sent(plans: SearchResult, tmp_path: Path, command: Command) -> None:
+    table(tmp_path / "new.csv", ["age", "place"])
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert command("predict", plans.folder.path, tmp_path / "new.csv", "-o", tmp_path / "link.csv")[0] == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(rows((tmp_path / "real.csv").read_text())) == 120
+    before = (tmp_path / "new.csv").read_text()
+    code, _, err = command("predict", plans.folder.path, tmp_path / "new.csv", "-o", tmp_path / "new.csv")
+    assert code == 2
+    assert "predictions go to a file of their own" in err
+    assert (tmp_path / "new.csv").read_text() == before
+    os.mkfifo(tmp_path / "pipe")
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    assert command("predict", plans.folder.path, tmp_path / "new.csv", "-o", tmp_path / "pipe")[0] == 0
+    reader.join(30)
+    assert len(rows(heard[0])) == 120
+
+
 @pytest.mark.parametrize(
     ("columns", "options", "words"),
     [
@@ -124,9 +180,7 @@ def test_samples_that_no_network_of_tables_reads(plans: SearchResult, tmp_path: 
     assert (code, out) == (2, "")
     assert "column 'age' holds numbers, found 'old' in row 2" in err
     (tmp_path / "none.csv").write_text("age,place\n")
-    code, _, err = command("predict", plans.folder.path, tmp_path / "none.csv")
-    assert code == 2
-    assert "the table must hold rows" in err
+    assert command("predict", plans.folder.path, tmp_path / "none.csv") == (0, "prediction\n", "")
     (tmp_path / "new.txt").write_text("age,place\n31,007\n")
     for name, words in (("new.txt", "the network reads a CSV, TSV or Parquet file"), ("nw.csv", "no such file")):
         code, _, err = command("predict", plans.folder.path, tmp_path / name)
@@ -150,7 +204,11 @@ def test_values_and_their_errors(tmp_path: Path, command: Command) -> None:
     (tmp_path / "odd.csv").write_text("age,place,spend\n31,007,much\n")
     code, out, err = command("predict", result.folder.path, tmp_path / "odd.csv")
     assert (code, len(rows(out))) == (0, 1)
-    assert err.startswith("not scored: the target of a regression must be numeric")
+    assert err == "not scored: column 'spend' holds numbers, found 'much' in row 1\n"
+    (tmp_path / "one.csv").write_text("age,place,spend\n31,007,40\n")
+    code, out, err = command("predict", result.folder.path, tmp_path / "one.csv")
+    assert (code, len(rows(out))) == (0, 1)
+    assert err.endswith("on 1 sample whose answer is known\n")
     code, _, err = command("predict", result.folder.path, tmp_path / "new.parquet", "--proba")
     assert code == 2
     assert "--proba is for classes" in err
@@ -202,11 +260,17 @@ def test_arrays(tmp_path: Path, command: Command) -> None:
     np.save(tmp_path / "x.npy", x[:5])
     code, out, err = command("predict", result.folder.path, tmp_path / "x.npy")
     assert (code, err, len(rows(out))) == (0, "", 5)
+    np.savez(tmp_path / "holes.npz", x=np.where(np.arange(8) < 1, np.nan, x))
+    np.savez(tmp_path / "some.npz", x=x[:3], y=[0, np.nan, 2])
+    code, _, err = command("predict", result.folder.path, tmp_path / "some.npz")
+    assert code == 0
+    assert err.endswith("on 2 samples whose answer is known\n")
     np.savez(tmp_path / "other.npz", images=x)
     np.savez(tmp_path / "small.npz", x=x[:, :4])
     # Images that were searched as an array have no `size`: others are not resized unasked.
     Image.new("L", (9, 9)).save(tmp_path / "one.png")
     for name, words in (
+        ("holes.npz", "values must be finite, found NaN or infinity, first in sample 1"),
         ("other.npz", "must hold the array x, found images"),
         ("small.npz", "samples must be (n, 1, 8, 8)"),
         ("one.png", "images must be of the size 8x8"),

@@ -99,6 +99,12 @@ def test_classes_that_are_numbers_have_the_names_that_the_file_gives_them(tmp_pa
     # One class that is written in two ways is one class.
     (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{['7', '07', '8', '08'][n % 4]}" for n in range(40))]))
     assert load_dataset({"table": "t.csv", "target": "code"}, base=tmp_path).classes == ("7", "8")
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{('TRUE', 'false')[n % 2]}" for n in range(40))]))
+    assert load_dataset({"table": "t.csv", "target": "code"}, base=tmp_path).classes == ("false", "TRUE")
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{('1.0', '2.50')[n % 2]}" for n in range(40))]))
+    spec = {"table": "t.csv", "target": "code", "task": "classification"}
+    assert load_dataset(spec, base=tmp_path).classes == ("1.0", "2.50")
+    (tmp_path / "t.csv").write_text("\n".join(["a,code", *(f"{n},{['7', '07', '8', '08'][n % 4]}" for n in range(40))]))
     quantity = load_dataset({"table": "t.csv", "target": "code", "task": "regression"}, base=tmp_path)
     np.testing.assert_array_equal(quantity.targets[:4], [7, 7, 8, 8])
 

@@ -193,6 +193,8 @@ def test_keys_of_data_are_checked_with_all_others() -> None:
         ("lr: 0.1", "unknown key 'lr'; it belongs under `train`"),
         ("train: {seed: 1}", "unknown key 'seed'; it belongs under `search`"),
         ("trials: 9", "unknown key 'trials'; it belongs under `search`"),
+        ("search: {workers: 2}", "unknown key 'workers'; it belongs at the top, under no section"),
+        ("test: 0.3", "unknown key 'test'; it belongs under `data`"),
         ("workers: {stop: none}", "unknown key 'stop'; it belongs under `fidelity`"),
     ],
 )
