@@ -19,9 +19,18 @@ from metanas.cli._search import STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def status(run: Path, storage: str | None, as_json: bool) -> None:
     """Say where the search in the folder RUN stands; it may be running."""
-    from metanas._progress import duration, number
+    from metanas._progress import counted, duration, number
     from metanas.report import status_table
-    from metanas.study import Ending, RunFolder, owner_of, owner_of_study, read_final, read_run, read_timeline
+    from metanas.study import (
+        Ending,
+        RunFolder,
+        before_trials,
+        owner_of,
+        owner_of_study,
+        read_final,
+        read_run,
+        read_timeline,
+    )
 
     folder = RunFolder.open(run)
     run_file, _, trials = read_run(folder, storage=storage)
@@ -31,10 +40,12 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     table = status_table(list(trials.records.values()), run_file.objectives, under_way=bool(owner or elsewhere))
     timeline = read_timeline(folder.log, running=owner is not None, now=time.time())
     running = [span for span in timeline.running if trials.records[span.trial].status is None] if owner else []
+    scored, trained = before_trials(folder.log)
     if as_json:
         extra = {
             "run": str(folder.path), "study": trials.study.study_name, "budget": run_file.trials,
             "final": dict(final.metrics) if final else None, "owner": owner or elsewhere, "utilisation": timeline.utilisation,
+            "proxies": scored, "supernet_epochs": trained,
             "running": [dataclasses.asdict(span) for span in running],
         }  # fmt: skip
         click.echo(json.dumps(extra | table.to_json(), indent=2))
@@ -42,6 +53,10 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     budget = f" of {run_file.trials}" if run_file.trials is not None else ""
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in table.counts.items()) or "none yet"
     click.echo(f"Evaluations: {table.evaluations}{budget}; trials: {counts}; duplicates: {table.duplicates}")
+    if scored:
+        click.echo(f"Proxies: {counted(scored, 'network')} scored")
+    if trained:
+        click.echo(f"Supernet: {counted(trained, 'epoch')} trained")
     if table.best is not None:
         values = ", ".join(f"{name} {number(value)}" for name, value in table.values.items())
         click.echo(f"Best so far: {values} (trial {table.best})")

@@ -44,6 +44,17 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity, ending=ending)
 
 
+def before_trials(log: Path) -> tuple[int, int]:
+    """What was done before the first trial: networks scored by proxies, and epochs that a supernet was trained."""
+    scored = trained = 0
+    for event in read_events(log):
+        if event["event"] in ("proxies_scored", "proxies_ended"):
+            scored = int(event.get("networks", 0))
+        elif event["event"] == "supernet_reported":
+            trained = int(event.get("epoch", 0))
+    return scored, trained
+
+
 def time_so_far(log: Path) -> tuple[float, float]:
     """Seconds of a run's sessions together, each until it ended or was last heard of; and when that was of the last one.
 

@@ -109,13 +109,16 @@ def test_a_supernet_takes_a_part_of_the_time_at_most(tmp_path: Path, monkeypatch
     assert again.epochs == [], "what it found is kept"
 
 
-def test_the_time_of_a_supernet_that_was_stopped_counts(tmp_path: Path) -> None:
+def test_the_time_of_a_supernet_that_was_stopped_counts(tmp_path: Path, command: Any) -> None:
     run = folder(tmp_path, time="1h")
     session(run, Heard(stop_after=2))
     spent, _ = time_so_far(run.log)
     assert spent > 0
     events = [json.loads(line)["event"] for line in run.log.read_text().splitlines()]
     assert events == ["session_began", "supernet_reported", "supernet_reported", "session_ended"]
+    code, out, _ = command("status", run.path)
+    assert code == 0
+    assert "Supernet: 2 epochs trained" in out
 
 
 def test_a_ranking_that_disagrees_is_left_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
