@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from metanas.data import Samples
     from metanas.study import SearchResult
 
+_ANSWER = "prediction"
+"""Name of the column that is written."""
 _PART = 4096
 """Samples that are prepared at once."""
 
@@ -59,8 +61,10 @@ def predict(
     if proba and not preparation.classes:
         raise MetanasError("--proba is for classes", found="a network that predicts values", remedy="leave it out")
     found = read_samples(samples, preparation, read_run_file(result.folder.run_file).data, keep=keep)
+    if _ANSWER in keep:
+        raise MetanasError("a column that is kept has another name", found=_ANSWER, where="--keep", remedy="rename it")
     numbers = _predicted(result, found)
-    names = [*found.beside, "prediction", *(f"p({name})" for name in preparation.classes if proba)]
+    names = [*found.beside, _ANSWER, *(f"p({name})" for name in preparation.classes if proba)]
     with nullcontext(None) if output is None else new_file(output) as part:
         _write(part, names, zip(*found.beside.values(), *_columns(numbers, preparation.classes, proba), strict=True))
     if output is not None:

@@ -30,7 +30,7 @@ def read_rows(path: Path) -> pl.DataFrame:
     try:
         csv.field_size_limit(_LONGEST)
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator_of(path))
+            lines = csv.reader(file, delimiter=separator_of(path), strict=True)
             names = header_of(lines, path)
             rows = [row for row in lines if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

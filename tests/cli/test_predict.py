@@ -40,7 +40,7 @@ def table(path: Path, columns: list[str], count: int = 120) -> None:
         for n in range(count):
             age, place = int(rng.integers(20, 70)), PLACES[n % 3]
             known = {"id": f"{n:04}", "age": age, "place": place, "plan": "04" if age + 9 * (n % 3) > 50 else "11"}
-            known |= {"place ": place, "new": n, "spend": f"{age * 1.5:.1f}"}
+            known |= {"prediction": "", "place ": place, "new": n, "spend": f"{age * 1.5:.1f}"}
             writer.writerow([known[name] for name in columns])
 
 
@@ -109,6 +109,10 @@ def test_every_line_is_a_row_however_little_it_tells(plans: SearchResult, tmp_pa
     assert [row["prediction"] for row in rows(out)] == plans.predict(
         [{"age": 31, "place": "007"}, {"place": "010"}]
     ).tolist()
+    (tmp_path / "open.csv").write_text('age,place\n31,"007\n')
+    code, _, err = command("predict", plans.folder.path, tmp_path / "open.csv")
+    assert code == 2
+    assert "cannot be read as a table, found unexpected end of data" in err
     (tmp_path / "long.csv").write_text("age,place\n31,007,8\n")
     code, _, err = command("predict", plans.folder.path, tmp_path / "long.csv")
     assert code == 2
@@ -154,6 +158,7 @@ def test_predictions_go_where_they_are_sent(plans: SearchResult, tmp_path: Path,
         (["age", "place "], (), []),
         (["age", "id"], (), ["new.csv: the file needs every column, found no 'place'"]),
         (["place", "age"], ("--keep", "ids"), ["found no 'ids'"]),
+        (["place", "age", "prediction"], ("--keep", "prediction"), ["a column that is kept has another name"]),
         (["place", "age", "id"], ("--keep", "ids"), ["found no 'ids'; did you mean 'id'?"]),
     ],
 )
