@@ -56,13 +56,13 @@ def predict(
 
     if output is not None and output.exists() and samples.exists() and output.samefile(samples):
         raise MetanasError("predictions go to a file of their own", found=str(output), remedy="choose another -o")
+    if _ANSWER in keep:
+        raise MetanasError("a column that is kept has another name", found=_ANSWER, where="--keep", remedy="rename it")
     result = SearchResult.load(run, allow_python=allow_python)
     preparation = result.preparation
     if proba and not preparation.classes:
         raise MetanasError("--proba is for classes", found="a network that predicts values", remedy="leave it out")
     found = read_samples(samples, preparation, read_run_file(result.folder.run_file).data, keep=keep)
-    if _ANSWER in keep:
-        raise MetanasError("a column that is kept has another name", found=_ANSWER, where="--keep", remedy="rename it")
     numbers = _predicted(result, found)
     names = [*found.beside, _ANSWER, *(f"p({name})" for name in preparation.classes if proba)]
     with nullcontext(None) if output is None else new_file(output) as part:

@@ -24,7 +24,6 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     from metanas.study import (
         Ending,
         RunFolder,
-        before_trials,
         owner_of,
         owner_of_study,
         read_final,
@@ -40,12 +39,11 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     table = status_table(list(trials.records.values()), run_file.objectives, under_way=bool(owner or elsewhere))
     timeline = read_timeline(folder.log, running=owner is not None, now=time.time())
     running = [span for span in timeline.running if trials.records[span.trial].status is None] if owner else []
-    scored, trained = before_trials(folder.log)
     if as_json:
         extra = {
             "run": str(folder.path), "study": trials.study.study_name, "budget": run_file.trials,
             "final": dict(final.metrics) if final else None, "owner": owner or elsewhere, "utilisation": timeline.utilisation,
-            "proxies": scored, "supernet_epochs": trained,
+            "proxies": timeline.scored, "supernet_epochs": timeline.trained,
             "running": [dataclasses.asdict(span) for span in running],
         }  # fmt: skip
         click.echo(json.dumps(extra | table.to_json(), indent=2))
@@ -53,10 +51,10 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     budget = f" of {run_file.trials}" if run_file.trials is not None else ""
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in table.counts.items()) or "none yet"
     click.echo(f"Evaluations: {table.evaluations}{budget}; trials: {counts}; duplicates: {table.duplicates}")
-    if scored:
-        click.echo(f"Proxies: {counted(scored, 'network')} scored")
-    if trained:
-        click.echo(f"Supernet: {counted(trained, 'epoch')} trained")
+    if timeline.scored:
+        click.echo(f"Proxies: {counted(timeline.scored, 'network')} scored")
+    if timeline.trained:
+        click.echo(f"Supernet: {counted(timeline.trained, 'epoch')} trained")
     if table.best is not None:
         values = ", ".join(f"{name} {number(value)}" for name, value in table.values.items())
         click.echo(f"Best so far: {values} (trial {table.best})")

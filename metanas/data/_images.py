@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,8 +36,7 @@ def load_images(folder: Path, *, size: tuple[int, int] | None = None, task: str 
     numbers = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
     targets = read_targets(numbers, kind="image", task=task, where=where, names=classes)
     check_classes(targets, where=where)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        images = list(pool.map(partial(read_image, size=size), paths))
+    images = list(read_images(paths, size=size))
     return Dataset(
         name=folder.name,
         kind="image",
@@ -81,8 +80,13 @@ def _notes(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def read_image(path: Path, *, size: tuple[int, int] | None, grey: bool | None = None) -> Array:
-    """One image, uint8, (H, W) if grey and else (H, W, 3); ``grey`` makes it so or not. Raises DataError."""
+def read_images(paths: Sequence[Path], *, size: tuple[int, int] | None, grey: bool | None = None) -> Iterator[Array]:
+    """Images in order, each uint8, (H, W) if grey and else (H, W, 3); ``grey`` makes it so or not. Raises DataError."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        yield from pool.map(partial(_read, size=size, grey=grey), paths)
+
+
+def _read(path: Path, *, size: tuple[int, int] | None, grey: bool | None) -> Array:
     try:
         with Image.open(path) as file:
             if file.mode in _DEEP or file.mode.startswith("I;"):

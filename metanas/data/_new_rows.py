@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from metanas.data._dataset import Array, Column, Table, Texts
-from metanas.data._preparation import FLAGS, MISSING_TEXTS, Preparation
-from metanas.data._tables import codes_of, header_of, is_number, read_frame, separator_of
-from metanas.data._targets import plain_class
+from metanas.data._preparation import FLAGS, Preparation
+from metanas.data._tables import codes_of, floats_of, header_of, is_number, read_frame, separator_of, without_missing
+from metanas.data._targets import class_numbers
 from metanas.errors import DataError
 
 _LONGEST = 10_000_000
@@ -74,33 +73,23 @@ def answers_of(series: pl.Series, preparation: Preparation, where: str) -> Array
     """
     if preparation.task == "regression":
         return _numbers(series, where)
-    exact = {name: number for number, name in enumerate(preparation.classes)}
-    plain = {plain_class(name): number for number, name in enumerate(preparation.classes)}
-    found = [
-        np.nan if text is None else exact.get(text, plain.get(plain_class(text), -1))
-        for text in _texts(series).to_list()
-    ]
-    return np.array(found, np.float64)
+    return class_numbers(_texts(series).to_list(), preparation.classes)
 
 
 def _texts(series: pl.Series) -> pl.Series:
-    """As texts without blanks around them, null where missing."""
-    texts = series.cast(pl.String).str.strip_chars()
-    return texts.set(texts.is_in(list(MISSING_TEXTS)), None)
+    """As texts, null where missing."""
+    return without_missing(series.cast(pl.String))
 
 
 def _numbers(series: pl.Series, where: str) -> Array:
     """Numbers (n,), NaN where missing: of numbers, flags, or texts of either."""
     if is_number(series):
-        values = series.cast(pl.Float64)
-    else:
-        texts = _texts(series)
-        flags = texts.str.to_lowercase().replace_strict(FLAGS, default=None, return_dtype=pl.Float64)
-        values = flags.fill_null(texts.cast(pl.Float64, strict=False))
-        if bad := (texts.is_not_null() & values.is_null()).arg_true().to_list():
-            found = f"{texts[bad[0]]!r} in row {bad[0] + 1}"
-            remedy = "give numbers, or nothing where they are not known"
-            raise DataError(f"column {series.name!r} holds numbers", found=found, where=where, remedy=remedy)
-    numbers = np.array(values.fill_null(float("nan")).to_numpy())
-    numbers[np.isinf(numbers)] = np.nan
-    return numbers
+        return floats_of(series)
+    texts = _texts(series)
+    flags = texts.str.to_lowercase().replace_strict(FLAGS, default=None, return_dtype=pl.Float64)
+    values = flags.fill_null(texts.cast(pl.Float64, strict=False))
+    if bad := (texts.is_not_null() & values.is_null()).arg_true().to_list():
+        found = f"{texts[bad[0]]!r} in row {bad[0] + 1}"
+        remedy = "give numbers, or nothing where they are not known"
+        raise DataError(f"column {series.name!r} holds numbers", found=found, where=where, remedy=remedy)
+    return floats_of(values)

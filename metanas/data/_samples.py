@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from metanas.data._dataset import Array, Table, Texts
 from metanas.data._load import TABLE_SUFFIXES
 from metanas.data._names import did_you_mean
 from metanas.data._preparation import Preparation
-from metanas.data._targets import class_name
+from metanas.data._targets import class_numbers
 from metanas.errors import DataError
 
 ROLES = ("text", "user", "item")
@@ -63,16 +60,14 @@ def read_samples(
         raise DataError("columns are kept of a table", found=path.name, where="--keep", remedy="leave it out")
     if suffix in (".npz", ".npy"):
         return _of_arrays(path, preparation)
-    table = "a CSV, TSV or Parquet file"
-    wanted = {"table": table, "pairs": table, "image": "images"}.get(
-        preparation.kind, table if preparation.words else ""
-    )
-    if of_table and (preparation.kind in ("table", "pairs") or preparation.words):
+    reads_rows = preparation.kind in ("table", "pairs") or bool(preparation.words)
+    if of_table and reads_rows:
         return _of_table(path, preparation, spec, keep)
     if not of_table and preparation.kind == "image":
         return _of_images(path, preparation, resize="size" in spec)
-    wanted = f"{wanted}, or an .npz or .npy file" if wanted else "an .npz or .npy file"
-    raise DataError(f"the network reads {wanted}", found=path.name, where="samples", remedy="give such samples")
+    wanted = ["a CSV, TSV or Parquet file"] if reads_rows else ["images"] if preparation.kind == "image" else []
+    rule = f"the network reads {', or '.join([*wanted, 'an .npz or .npy file'])}"
+    raise DataError(rule, found=path.name, where="samples", remedy="give such samples")
 
 
 def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], keep: Sequence[str]) -> Samples:
@@ -110,35 +105,34 @@ def _of_arrays(path: Path, preparation: Preparation) -> Samples:
         raise DataError("values must be finite", found=found, where=str(path), remedy="remove or repair these samples")
     if y is None or len(y) != len(x) or y.size != len(x):
         return Samples(x, {})
-    if preparation.task == "regression" and y.dtype.kind not in "biuf":
+    if preparation.task == "classification":
+        return Samples(x, {}, class_numbers(y.reshape(-1).tolist(), preparation.classes))
+    if y.dtype.kind not in "biuf":
         return Samples(x, {}, unscored=f"values are numbers, found type {y.dtype}")
-    return Samples(x, {}, _answers(y.reshape(-1), preparation))
+    return Samples(x, {}, y.reshape(-1).astype(np.float64))
 
 
 def _of_images(path: Path, preparation: Preparation, *, resize: bool) -> Samples:
-    from metanas.data._images import IMAGE_SUFFIXES, read_image
+    from metanas.data._images import IMAGE_SUFFIXES, read_images
 
     paths = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_image(file, path))
     if not paths:
         remedy = f"give files such as {', '.join(IMAGE_SUFFIXES)}"
         raise DataError("the folder must hold images", found="none", where=str(path), remedy=remedy)
     channels, height, width = preparation.input_shape
-    read = partial(read_image, size=(height, width) if resize else None, grey=channels == 1)
     inputs = np.empty((len(paths), height, width) if channels == 1 else (len(paths), height, width, 3), np.uint8)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for place, image in enumerate(pool.map(read, paths)):
-            if image.shape != inputs.shape[1:]:
-                found = f"{image.shape[0]}x{image.shape[1]} in {paths[place].name}"
-                remedy = "resize it, or search with `size:` beside `images:`"
-                raise DataError(
-                    f"images must be of the size {height}x{width}", found=found, where=str(path), remedy=remedy
-                )
-            inputs[place] = image
+    images = read_images(paths, size=(height, width) if resize else None, grey=channels == 1)
+    for place, image in enumerate(images):
+        if image.shape != inputs.shape[1:]:
+            found = f"{image.shape[0]}x{image.shape[1]} in {paths[place].name}"
+            remedy = "resize it, or search with `size:` beside `images:`"
+            raise DataError(f"images must be of the size {height}x{width}", found=found, where=str(path), remedy=remedy)
+        inputs[place] = image
     beside = {"file": [str(file.relative_to(path)) if path.is_dir() else file.name for file in paths]}
     folders = [file.parent.name for file in paths]
     if not preparation.classes or not set(folders) <= set(preparation.classes):
         return Samples(inputs, beside)
-    return Samples(inputs, beside, _answers(np.array(folders), preparation))
+    return Samples(inputs, beside, class_numbers(folders, preparation.classes))
 
 
 def _is_image(file: Path, folder: Path) -> bool:
@@ -146,13 +140,3 @@ def _is_image(file: Path, folder: Path) -> bool:
 
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     return file.suffix.lower() in IMAGE_SUFFIXES and not hidden
-
-
-def _answers(values: Array, preparation: Preparation) -> Array:
-    """Targets (n,) of values (n,): numbers of classes, -1 for a new one, or the values; NaN stays."""
-    if preparation.task == "regression":
-        return values.astype(np.float64)
-    numbers = {name: number for number, name in enumerate(preparation.classes)}
-    known = [value == value for value in values.tolist()]
-    found = [numbers.get(class_name(value), -1) for value in values.tolist()]
-    return np.where(known, found, np.nan)

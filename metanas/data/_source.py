@@ -8,34 +8,19 @@ from pprint import pformat
 
 from metanas.data._preparation import FLAGS, MISSING_TEXTS, Preparation
 
-_IMAGE = '''
-MEAN = torch.tensor({mean}).view(-1, 1, 1)
-STD = torch.tensor({std}).view(-1, 1, 1)
+_CHANNELS = '''
+MEAN = torch.tensor({mean}).view({view})
+STD = torch.tensor({std}).view({view})
 
 
-def prepare(images):
-    """Raw images (batch, {sizes}), a tensor or an array, pixel values as in the training data -> the network's input."""
-    images = torch.as_tensor(images).float()
-    if len(MEAN) == 1 and images.ndim == 3:
-        images = images[:, None]
-    if images.shape[1:] != {shape}:
-        raise ValueError(f"images must be (batch, {sizes}), found {{tuple(images.shape)}}")
-    return (images - MEAN) / STD
-'''
-
-_SEQUENCE = '''
-MEAN = torch.tensor({mean}).view(-1, 1)
-STD = torch.tensor({std}).view(-1, 1)
-
-
-def prepare(sequences):
-    """Raw sequences (batch, {sizes}), a tensor or an array, values as in the training data -> the network's input."""
-    sequences = torch.as_tensor(sequences).float()
-    if len(MEAN) == 1 and sequences.ndim == 2:
-        sequences = sequences[:, None]
-    if sequences.shape[1:] != {shape}:
-        raise ValueError(f"sequences must be (batch, {sizes}), found {{tuple(sequences.shape)}}")
-    return (sequences - MEAN) / STD
+def prepare({what}):
+    """Raw {what} (batch, {sizes}), a tensor or an array, {values} as in the training data -> the network's input."""
+    {what} = torch.as_tensor({what}).float()
+    if len(MEAN) == 1 and {what}.ndim == {axes}:
+        {what} = {what}[:, None]
+    if {what}.shape[1:] != {shape}:
+        raise ValueError(f"{what} must be (batch, {sizes}), found {{tuple({what}.shape)}}")
+    return ({what} - MEAN) / STD
 '''
 
 _TEXTS = '''
@@ -130,9 +115,11 @@ def preparation_source(preparation: Preparation) -> str:
 
 def _prepare(preparation: Preparation) -> str:
     if preparation.kind in ("image", "sequence"):
-        return (_IMAGE if preparation.kind == "image" else _SEQUENCE).format(
-            mean=list(preparation.channel_mean), std=list(preparation.channel_std), shape=preparation.input_shape,
-            sizes=", ".join(map(str, preparation.input_shape)),
+        what, values = ("images", "pixel values") if preparation.kind == "image" else ("sequences", "values")
+        shape = preparation.input_shape
+        return _CHANNELS.format(
+            what=what, values=values, mean=list(preparation.channel_mean), std=list(preparation.channel_std),
+            view=", ".join(["-1", *["1"] * (len(shape) - 1)]), axes=len(shape), shape=shape, sizes=", ".join(map(str, shape)),
         )  # fmt: skip
     if preparation.kind == "pairs":
         users, items = (_listed(column.categories) for column in preparation.columns)

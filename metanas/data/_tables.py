@@ -85,15 +85,16 @@ def _kind_of(roles: Mapping[str, object], target: str | None, *, where: str) -> 
     return "table" if not roles else "tokens" if "text" in roles else "pairs"
 
 
-def read_frame(path: Path, *, texts: Collection[str] = ()) -> pl.DataFrame:
+def read_frame(path: Path, *, texts: Collection[str] = (), only: str | None = None) -> pl.DataFrame:
     """The file as a polars frame: texts stripped of blanks, and numbers where all the texts of a column are numbers.
 
-    The columns ``texts`` of a CSV stay as they are written: ids such as 007 are no numbers.
+    The columns ``texts`` of a CSV stay as they are written: ids such as 007 are no numbers. ``only`` names a column of it
+    that is read alone.
     """
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path)
-        frame = _read_csv(path, texts)
+        frame = _read_csv(path, texts, only)
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
         found = str(error).partition("\n")[0]
         remedy = "check the file; a CSV needs a line of column names, one separator, and UTF-8"
@@ -103,26 +104,30 @@ def read_frame(path: Path, *, texts: Collection[str] = ()) -> pl.DataFrame:
     )
 
 
-def _read_csv(path: Path, texts: Collection[str]) -> pl.DataFrame:
+def _read_csv(path: Path, texts: Collection[str], only: str | None) -> pl.DataFrame:
     separator = separator_of(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = header_of(csv.reader(file, delimiter=separator), path)
     known = pl.read_csv(path, separator=separator, n_rows=0).columns
     names = names if len(names) == len(known) else [name.strip() for name in known]
     as_written = {old: pl.String for old, new in zip(known, names, strict=True) if new in texts}
-    read = partial(pl.read_csv, path, separator=separator, null_values=list(MISSING_TEXTS), schema_overrides=as_written)
+    read = partial(
+        pl.read_csv, path, separator=separator, null_values=list(MISSING_TEXTS), schema_overrides=as_written,
+        columns=None if only is None else [old for old, new in zip(known, names, strict=True) if new == only],
+    )  # fmt: skip
     # Types guessed from the first rows nearly always hold, and guessing them from all rows takes six times as long.
     try:
         frame = read(infer_schema_length=10_000)
     except pl.exceptions.ComputeError:
         frame = read(infer_schema_length=None)
     # Polars leaves doubled quotes in names.
-    frame = frame.rename({old: new or old for old, new in zip(known, names, strict=True)})
+    frame = frame.rename({old: new or old for old, new in zip(known, names, strict=True) if old in frame.columns})
     # Blank lines are no rows.
     return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 else frame
 
 
 def header_of(lines: Iterator[list[str]], path: Path) -> list[str]:
+    """The names of the columns, from the first of a CSV's lines. Raises DataError where two are the same."""
     names = [name.strip() for name in next(lines, [])]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise DataError(
@@ -139,8 +144,7 @@ def separator_of(path: Path) -> str:
 
 
 def _tidy(series: pl.Series, *, numbers: bool) -> pl.Series:
-    series = series.str.strip_chars()
-    series = series.set(series.is_in(list(MISSING_TEXTS)), None)
+    series = without_missing(series)
     for kind in (pl.Int64, pl.Float64) if numbers else ():
         number = series.cast(kind, strict=False)
         if number.null_count() == series.null_count() < len(series):
@@ -148,11 +152,25 @@ def _tidy(series: pl.Series, *, numbers: bool) -> pl.Series:
     return series
 
 
+def without_missing(texts: pl.Series) -> pl.Series:
+    """Texts without blanks around them, null where they mean a missing value."""
+    texts = texts.str.strip_chars()
+    return texts.set(texts.is_in(list(MISSING_TEXTS)), None)
+
+
+def floats_of(numbers: pl.Series) -> Array:
+    """Numbers or flags as floats (n,), NaN where missing or infinite."""
+    values = np.array(numbers.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+    values[np.isinf(values)] = np.nan
+    return values
+
+
 def _is_text(series: pl.Series) -> bool:
     return isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum)
 
 
 def is_number(series: pl.Series) -> bool:
+    """Whether a column holds numbers or flags, or nothing."""
     return bool(series.dtype.is_numeric()) or series.dtype in (pl.Boolean, pl.Null)
 
 
@@ -172,9 +190,7 @@ def _column(series: pl.Series, where: str) -> tuple[Column, Array]:
         remedy = f"turn it into numbers or texts, or say `ignore: [{series.name}]`"
         found = f"type {series.dtype} in column {series.name!r}"
         raise DataError("columns must hold numbers, flags or texts", found=found, where=where, remedy=remedy)
-    values = np.array(series.cast(pl.Float64).fill_null(float("nan")).to_numpy())
-    values[np.isinf(values)] = np.nan
-    return Column(series.name), values
+    return Column(series.name), floats_of(series)
 
 
 def _targets(series: pl.Series, path: Path, *, kind: Kind, task: str | None) -> Targets:
@@ -196,7 +212,7 @@ def _targets(series: pl.Series, path: Path, *, kind: Kind, task: str | None) -> 
 def _as_written(classes: Sequence[str], path: Path, target: str) -> tuple[str, ...]:
     """Numbers and flags for classes, as the file writes them: 007, not 7. One that it writes in several ways stays what it is."""
     written: dict[str, set[str]] = {}
-    for text in read_frame(path, texts=[target])[target].drop_nulls().unique():
+    for text in read_frame(path, texts=[target], only=target)[target].drop_nulls().unique():
         written.setdefault(plain_class(text), set()).add(text)
     return tuple(written[name].pop() if len(written.get(name, ())) == 1 else name for name in classes)
 

@@ -142,6 +142,15 @@ def plain_class(text: str) -> str:
     return text
 
 
+def class_numbers(values: Sequence[object], classes: Sequence[str]) -> Array:
+    """The numbers (n,) of the classes that a file or an array writes as ``values``: -1 for a new one, NaN for None and NaN."""
+    exact = {name: number for number, name in enumerate(classes)}
+    plain = {plain_class(name): number for number, name in enumerate(classes)}
+    names = [None if value is None or value != value else class_name(value) for value in values]
+    found = [np.nan if name is None else exact.get(name, plain.get(plain_class(name), -1)) for name in names]
+    return np.array(found, np.float64)
+
+
 def class_name(value: object) -> str:
     """How a class is called that a file or an array writes as ``value``."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

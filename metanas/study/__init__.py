@@ -25,7 +25,7 @@ from metanas.study._session import Outcome, read_run, run_session
 from metanas.study._storage import disk_errors
 from metanas.study._strategies import make_strategy, strategy_names, strategy_problem, takes_facts, takes_sources
 from metanas.study._table_keys import table_keys
-from metanas.study._timeline import before_trials, read_timeline
+from metanas.study._timeline import read_timeline
 from metanas.study._trials import Trials
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "SearchResult",
     "SpaceProfile",
     "Trials",
-    "before_trials",
     "create_run",
     "disk_errors",
     "environment",

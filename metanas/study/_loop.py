@@ -70,6 +70,9 @@ class Search:
         trials.watch(self.stopping.update)
         self._spent = 0.0
         """Seconds of a limited time that earlier sessions took."""
+        if run.time is not None:
+            # Trials alone do not tell how long those ran that were cut off.
+            self._spent = max(seconds_spent(list(trials.records.values())), time_so_far(folder.log)[0])
         self.limits = self._limits()
         engine.until = self.limits.deadline
         self._stop = False
@@ -90,12 +93,8 @@ class Search:
         return self.tally.best
 
     def _limits(self) -> Limits:
-        run, deadline = self.run_file, None
-        if run.time is not None:
-            # Trials alone do not tell how long those ran that were cut off.
-            spent = max(seconds_spent(list(self.trials.records.values())), time_so_far(self.folder.log)[0])
-            self._spent = spent
-            deadline = self.engine.time() + max(0.0, run.time - spent)
+        run = self.run_file
+        deadline = None if run.time is None else self.engine.time() + max(0.0, run.time - self._spent)
         gpu_seconds = None if run.gpu_hours is None else 3600 * run.gpu_hours
         # Without GPUs their hours limit nothing.
         endless = run.trials is None and run.time is None and run.target is None and not self.engine.gpus
@@ -176,7 +175,7 @@ class Search:
     def _seconds_left(self, share: float) -> float | None:
         """What is left, before the first trial, of a share of the search's time; None where it is not limited."""
         time = self.run_file.time
-        return None if time is None else max(0.0, share * time - time_so_far(self.folder.log)[0])
+        return None if time is None else max(0.0, share * time - self._spent)
 
     def _train_supernet(self) -> bool:
         """Where the strategy ranks by a supernet, have it trained. False when the search was stopped meanwhile."""

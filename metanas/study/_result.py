@@ -162,7 +162,7 @@ class SearchResult:
         """Logits ``(n, classes)``, or values in the target's own unit, ``(n, 1)``."""
         import torch
 
-        data = read_run_file(self.folder.run_file).data
+        data = self._run[0].data
         roles = {data[role]: role for role in ROLES if role in data} if isinstance(data, dict) else {}
         inputs = torch.from_numpy(np.ascontiguousarray(prepare_raw(self.preparation, samples, names=roles)))
         with torch.inference_mode():

@@ -145,9 +145,12 @@ class _Reader(Keys):
         """Note every key that is not ``known``, and the section that it belongs to, if there is one."""
         known = list(known)
         for key in [key for key in node.entries if key not in known]:
-            homes = [section for section, keys in _SECTIONS.items() if key in keys]
-            remedy = f"it belongs under `{homes[0]}`" if homes else did_you_mean(key, known)
-            remedy = "it belongs at the top, under no section" if key in _TOP else remedy
+            home = next((section for section, keys in _SECTIONS.items() if key in keys), None)
+            remedy = did_you_mean(key, known)
+            if key in _TOP:
+                remedy = "it belongs at the top, under no section"
+            elif home is not None:
+                remedy = f"it belongs under `{home}`"
             self.problems.add(node.key_marks[key], path, f"unknown key {key!r}", remedy=remedy)
 
     def _data(self, root: MapNode) -> str | dict[str, Any]:

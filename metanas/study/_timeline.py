@@ -18,10 +18,15 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     """
     sessions: list[list[dict[str, Any]]] = []
     ended = False
+    scored = trained = 0
     ends: dict[str, dict[str, Any]] = {}
     for event in read_events(log):
         if event["event"] == "trial_ended" and "job" in event:
             ends.setdefault(str(event["job"]), event)
+        if event["event"] in ("proxies_scored", "proxies_ended"):
+            scored = int(event.get("networks", 0))
+        if event["event"] == "supernet_reported":
+            trained = int(event.get("epoch", 0))
         if event["event"] == "session_began":
             sessions.append([])
             ended = False
@@ -41,18 +46,9 @@ def read_timeline(log: Path, *, running: bool = False, now: float | None = None)
     ending = next(
         (str(e.get("reason", "")) for e in (sessions[-1] if sessions else []) if e["event"] == "session_ended"), ""
     )
-    return Timeline(spans=tuple(spans), seconds=offset, capacity=capacity, ending=ending)
-
-
-def before_trials(log: Path) -> tuple[int, int]:
-    """What was done before the first trial: networks scored by proxies, and epochs that a supernet was trained."""
-    scored = trained = 0
-    for event in read_events(log):
-        if event["event"] in ("proxies_scored", "proxies_ended"):
-            scored = int(event.get("networks", 0))
-        elif event["event"] == "supernet_reported":
-            trained = int(event.get("epoch", 0))
-    return scored, trained
+    return Timeline(
+        spans=tuple(spans), seconds=offset, capacity=capacity, ending=ending, scored=scored, trained=trained
+    )
 
 
 def time_so_far(log: Path) -> tuple[float, float]:

@@ -38,6 +38,10 @@ class Timeline:
     """Time that the workers had together, from the first job of each session to its last event."""
     ending: str = ""
     """Why the last session ended; empty where it was killed, or goes on."""
+    scored: int = 0
+    """Networks that were scored by proxies before the first trial."""
+    trained: int = 0
+    """Epochs that a supernet was trained before the first trial."""
 
     @property
     def busy(self) -> float:
