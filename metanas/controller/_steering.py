@@ -33,6 +33,8 @@ _POOL = 20_000
 _POOLS = 3
 _DESCENTS = 24
 """Rounds that look for rows that meet the constraints at all."""
+_PATIENCE = 5
+"""Such rounds in a row that come no nearer, after which there are none to be found."""
 _SEEDS = 24
 """Rows that are enough to be mutated."""
 _CHILDREN = 2_000
@@ -80,10 +82,14 @@ class Steering:
             best = max(best, replace(steering, share=share), key=lambda s: s.share)
         if best.share < _POOR:
             best = replace(best, _models=lesson.fitted())
+            nearest: list[float] = []
             for _ in range(_DESCENTS):
-                if lesson.good.sum() >= _SEEDS:
+                rows = best._descended(lesson, rng)
+                nearest.append(float(lesson.off.min()))
+                stuck = len(nearest) > _PATIENCE and nearest[-1] == nearest[-1 - _PATIENCE] > 0
+                if lesson.good.sum() >= _SEEDS or stuck or not len(rows):
                     break
-                lesson.add(best._descended(lesson, rng))
+                lesson.add(rows)
                 best = replace(best, _models=lesson.fitted())
             if lesson.good.any():
                 steering = replace(best, _seeds=lesson.rows[lesson.good])
@@ -133,14 +139,17 @@ class Steering:
         return rng.permutation(rows)
 
     def _descended(self, lesson: _Lesson, rng: np.random.Generator) -> Rows:
-        """Mutations of the rows that came nearest to the constraints, those that are predicted to come nearer."""
+        """New mutations of the rows that came nearest to the constraints, those that are predicted to come nearer."""
         elite = lesson.rows[np.argsort(lesson.off, kind="stable")[: _ROUND // 4]]
         children = [elite[rng.integers(len(elite), size=_CHILDREN)]]
         for _ in range(3):
             children.append(self.space.mutate(children[-1], rng))
         rows = np.unique(np.concatenate(children[1:]), axis=0)
-        rows = rows[self.space.satisfies(rows)]
-        rows = rng.permutation(rows)
+        known = {row.tobytes() for row in lesson.rows}
+        new = self.space.satisfies(rows) & np.array([row.tobytes() not in known for row in rows])
+        rows = rng.permutation(rows[new])
+        if not len(rows):
+            return rows
         predicted = self._predicted(OneHot(self.space)(rows))
         return rows[np.argsort(_off(self.space, lesson.rules, rows, predicted), kind="stable")[:_ROUND]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metanas.data._dataset import KINDS, Array, Column, Dataset, Kind, Table, Texts
+from metanas.data._dataset import KINDS, Array, Column, Dataset, Kind, Table, Texts, refuse_infinite
 from metanas.data._names import did_you_mean
 from metanas.data._targets import check_classes, read_targets
 from metanas.errors import DataError
@@ -196,7 +196,7 @@ def _images(x: Array, where: str) -> Array:
         x = x[:, None]
     elif x.shape[3] < x.shape[1]:
         x = x.transpose(0, 3, 1, 2)
-    _refuse_infinite(x, "pixels", "image", where)
+    refuse_infinite(x, "images", where)
     return np.ascontiguousarray(x, dtype=np.uint8 if x.dtype.kind == "b" or x.dtype == np.uint8 else np.float32)
 
 
@@ -205,7 +205,7 @@ def _sequences(x: Array, where: str) -> Array:
         x = x[:, None]
     elif x.shape[2] < x.shape[1]:
         x = x.transpose(0, 2, 1)
-    _refuse_infinite(x, "values", "sequence", where)
+    refuse_infinite(x, "sequences", where)
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
@@ -241,10 +241,3 @@ def _whole(x: Array, where: str) -> Array:
         remedy = "number them, or give texts"
         raise DataError("ids must be whole numbers", found=f"type {x.dtype}", where=where, remedy=remedy)
     return ids
-
-
-def _refuse_infinite(x: Array, what: str, sample: str, where: str) -> None:
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
-        found = f"NaN or infinity in {int(bad.sum())}, the first is {sample} {int(bad.argmax()) + 1}"
-        raise DataError(f"{what} must be finite", found=found, where=where, remedy=f"remove or repair these {sample}s")

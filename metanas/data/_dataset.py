@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metanas.errors import DataError
+
 Kind = Literal["image", "sequence", "tokens", "table", "pairs"]
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
@@ -137,3 +139,11 @@ def _feed_array(digest: Any, values: Array) -> None:
     little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
     _feed_text(digest, little.dtype.str, str(little.shape))
     digest.update(little.reshape(-1).view(np.uint8).data)
+
+
+def refuse_infinite(x: Array, what: str, where: str = "") -> None:
+    """Raise DataError if a value of the samples (n, ...), called ``what``, is NaN or infinite, saying how many and the first."""
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+        found = f"NaN or infinity in {int(bad.sum())} of {len(x)}, the first is number {int(bad.argmax()) + 1}"
+        raise DataError(f"{what} must be finite", found=found, where=where, remedy="remove or repair these")

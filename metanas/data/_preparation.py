@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task, Texts
+from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task, Texts, refuse_infinite
 from metanas.data._ids import fit_words, known_ids, word_ids
 from metanas.data._names import did_you_mean
 from metanas.errors import DataError
@@ -104,7 +104,7 @@ class Preparation:
             return _pair_ids(self, inputs) if self.kind == "pairs" else _table_features(self, inputs)
         if self.kind == "tokens":
             return _token_ids(self, inputs)
-        channels = _channels_first(np.asarray(inputs), self.input_shape).astype(np.float32)
+        channels = _channels_first(_array_of(inputs), self.input_shape).astype(np.float32)
         axes = (-1, *[1] * (channels.ndim - 2))
         channels -= np.array(self.channel_mean, np.float32).reshape(axes)
         channels /= np.array(self.channel_std, np.float32).reshape(axes)
@@ -251,10 +251,12 @@ def _token_ids(preparation: Preparation, samples: Array | Texts | Sequence[str])
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise DataError("samples are texts", found=type(samples).__name__, remedy="give a list of texts")
         return word_ids(list(texts), preparation.words, length)
-    ids = np.asarray(samples)
+    ids = _array_of(samples)
     if ids.ndim != 2 or ids.shape[1] != length or ids.dtype.kind not in "iu":
         found = f"shape {ids.shape}, type {ids.dtype}"
         raise DataError(f"ids of tokens must be (n, {length})", found=found, remedy="pad or cut the samples")
+    if (ids < 0).any():
+        raise DataError("ids of tokens are not below 0", found=f"{ids.min()}", remedy="number them as for the search")
     return known_ids(ids.astype(np.int64), preparation.vocabulary[0])
 
 
@@ -323,6 +325,20 @@ def _number(value: object, name: str, row: int) -> float:
         rule = f"column {name!r} holds numbers"
         raise DataError(rule, found=repr(value), where=f"row {row + 1}", remedy="give a number or None") from error
     return number if math.isfinite(number) else math.nan
+
+
+def _array_of(samples: Any) -> Array:
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:
+        # The rule of numpy, whose words are of inhomogeneous shapes.
+        raise DataError(
+            "samples are of one size", found="some that differ", remedy="pad, cut or resize them"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise DataError("samples are numbers", found=f"type {array.dtype}", remedy="give an array of numbers")
+    refuse_infinite(array, "samples")
+    return array
 
 
 def _channels_first(images: Array, shape: tuple[int, ...]) -> Array:

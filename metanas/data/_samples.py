@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metanas.data._dataset import Array, Table, Texts
+from metanas.data._dataset import Array, Table, Texts, refuse_infinite
 from metanas.data._load import TABLE_SUFFIXES
 from metanas.data._names import did_you_mean
 from metanas.data._preparation import Preparation
@@ -99,10 +99,9 @@ def _of_arrays(path: Path, preparation: Preparation) -> Samples:
     x, y = read_samples_array(path)
     if not x.ndim:
         raise DataError("x holds samples", found=f"shape {x.shape}", where=str(path), remedy="check the file")
-    if preparation.kind in ("image", "sequence") and x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).reshape(len(x), -1).any(axis=1).argmax())
-        found = f"NaN or infinity, first in sample {bad + 1}"
-        raise DataError("values must be finite", found=found, where=str(path), remedy="remove or repair these samples")
+    if preparation.kind in ("image", "sequence"):
+        # Here, where the number of the sample is that of the file.
+        refuse_infinite(x, "samples", str(path))
     if y is None or len(y) != len(x) or y.size != len(x):
         return Samples(x, {})
     if preparation.task == "classification":

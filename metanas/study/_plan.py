@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dat
 from metanas.errors import MetanasError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
 from metanas.predictor import NO_PREDICTOR, SpaceModel, model_for
-from metanas.space import SearchSpace, did_you_mean, load_space
+from metanas.space import Rows, SearchSpace, did_you_mean, load_space
 from metanas.study._folder import RunFolder
 from metanas.study._gate import Gate
 from metanas.study._objective_keys import first_quality
@@ -23,6 +24,11 @@ from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
 from metanas.tables import ResultTable
+
+_AT_RANDOM = 64
+"""Networks looked at before any search for such as meet the constraints."""
+_SMALL = 1_000
+"""Networks that are looked through at once: quicker than learning to steer among them, and sure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,13 +273,16 @@ def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
 
 def _check_some_network(gate: Gate) -> None:
     """Some network of the space can be built for the data and meets the constraints."""
-    rng = generator(0, "some network")
-    for rows in (gate.sample(8 * 4**k, rng) for k in range(4)):
-        if any(not gate.refusal(row) for row in rows):
-            return
-    # A small space is looked through.
-    small = gate.space.size is not None and gate.space.size <= ENUMERABLE
-    if small and any(not gate.refusal(row) for row in gate.space.rows(ENUMERABLE)):
+    rng, size = generator(0, "some network"), gate.space.size or math.inf
+
+    def tried() -> Iterator[Rows]:
+        if size > _SMALL:
+            yield gate.space.sample(_AT_RANDOM, rng)
+            yield from (gate.sample(8 * 4**k, rng) for k in range(4))
+        if size <= ENUMERABLE:
+            yield gate.space.rows(ENUMERABLE)
+
+    if any(not gate.refusal(row) for rows in tried() for row in rows):
         return
     error = gate.explain_nothing_left()
     assert error is not None

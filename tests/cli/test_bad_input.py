@@ -192,7 +192,10 @@ def test_data(command: Command, folder: Path, data: str, words: list[str]) -> No
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["constraints=[params <= 3]"], ["'params <= 3'", "the smallest values seen were params 30", "relax them"]),
+        (
+            ["constraints=[params <= 3]"],
+            ["'params <= 3'", "none of 2 tried", "the smallest values seen were params 30", "relax them"],
+        ),
         (["constraints=[parms <= 3]"], ["parms", "params", "--set constraints"]),
         (["constraints=[params <= ]"], ["params <="]),
         (["search.strategy=evoluton"], ["--set search.strategy:1:1", "'evolution'"]),

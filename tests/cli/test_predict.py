@@ -275,7 +275,7 @@ def test_arrays(tmp_path: Path, command: Command) -> None:
     # Images that were searched as an array have no `size`: others are not resized unasked.
     Image.new("L", (9, 9)).save(tmp_path / "one.png")
     for name, words in (
-        ("holes.npz", "values must be finite, found NaN or infinity, first in sample 1"),
+        ("holes.npz", "samples must be finite, found NaN or infinity in 90 of 90, the first is number 1"),
         ("other.npz", "must hold the array x, found images"),
         ("small.npz", "samples must be (n, 1, 8, 8)"),
         ("one.png", "images must be of the size 8x8"),

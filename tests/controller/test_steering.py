@@ -128,3 +128,32 @@ def test_steering_repeats_itself() -> None:
         for _ in range(2)
     ]
     assert np.array_equal(*draws)
+
+
+def test_what_no_row_meets_is_given_up_early() -> None:
+    space = parse_space_text(find_space("convnet")[1] + '\nconstraints: ["params <= 100"]\n')
+    rows: list[bytes] = []
+
+    def measure(row: Row) -> Mapping[str, float] | None:
+        rows.append(row.tobytes())
+        return measure_of(space)(row)
+
+    steering = Steering.learn(space, measure, np.random.default_rng(0))
+    assert steering.share == 0
+    assert len(rows) < 1_200
+
+
+def test_descent_looks_at_no_row_twice() -> None:
+    space = parse_space_text(
+        "space: tiny\nlanguage: 1\ninput: table\nlet: {width: {choice: [4, 8, 16]}, second: {choice: [4, 8]}}\n"
+        'network: [{linear: {out: $width}}, {linear: {out: $second}}, head]\nconstraints: ["params <= 3"]\n'
+    )
+    descended: list[bytes] = []
+
+    def measure(row: Row) -> Mapping[str, float] | None:
+        descended.append(row.tobytes())
+        return measure_of(space)(row)
+
+    assert Steering.learn(space, measure, np.random.default_rng(0)).share == 0
+    # A first round of 128, and six that are steered among the six rows there are.
+    assert len(descended) == 128 + 6 * 64

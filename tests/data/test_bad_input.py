@@ -176,7 +176,7 @@ def test_arrays_of_the_wrong_form() -> None:
     assert "plain values" in refused_arrays(x, y.astype(complex)).rule
     images = np.zeros((12, 4, 4))
     images[5, 1, 1] = np.nan
-    assert "image 6" in str(refused_arrays(images, y))
+    assert "the first is number 6" in str(refused_arrays(images, y))
 
 
 def test_npz_that_lacks_arrays_or_holds_objects(folder: Path) -> None:

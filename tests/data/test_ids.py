@@ -145,7 +145,7 @@ def test_pairs_of_arrays_are_those_of_a_table() -> None:
     ("x", "kind", "words"),
     [
         (np.zeros((20, 3, 3, 3)), "sequence", ["sequences (n, L), (n, C, L) or (n, L, C)", "(20, 3, 3, 3)"]),
-        (np.full((20, 9), np.nan), "sequence", ["values must be finite", "the first is sequence 1"]),
+        (np.full((20, 9), np.nan), "sequence", ["sequences must be finite", "the first is number 1"]),
         (np.array(["a"] * 20), "sequence", ["must be numeric"]),
         (np.zeros((20, 3)) - 1, "tokens", ["ids of tokens must be from 0", "-1"]),
         (np.zeros((20, 3)) + 0.5, "tokens", ["ids must be whole numbers"]),

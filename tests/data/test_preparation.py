@@ -1,6 +1,7 @@
 """Preparation: fitted on the rows it is given, and whole in its JSON form."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,3 +161,22 @@ def test_new_images_may_come_in_other_layouts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(preparation.transform(images[..., None]), expected)
     with pytest.raises(DataError, match=r"\(n, 1, 8, 8\)"):
         preparation.transform(images[:, :7])
+
+
+def test_samples_that_cannot_be_prepared(tmp_path: Path) -> None:
+    images = fit_preparation(load_dataset("digits", base=tmp_path), np.arange(1000))
+    holes = np.zeros((3, 8, 8))
+    holes[1, 0, 0] = NAN
+    tokens = fit_preparation(
+        dataset_from_arrays(np.arange(60).reshape(20, 3), np.arange(20) % 2, kind="tokens"), np.arange(20)
+    )
+    some: list[list[int]] = [[1, 2, 3], [1, 2]]
+    for preparation, samples, words in (
+        (images, some, "samples are of one size, found some that differ"),
+        (images, [["a"] * 8] * 8, "samples are numbers, found type <U1"),
+        (images, holes, "in 1 of 3, the first is number 2"),
+        (tokens, some, "samples are of one size"),
+        (tokens, np.array([[1, -2, 3]]), "not below 0, found -2"),
+    ):
+        with pytest.raises(DataError, match=re.escape(words)):
+            preparation.transform(samples)  # type: ignore[arg-type]
