@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import re
 import warnings
@@ -136,9 +137,17 @@ def export_onnx(network: Network, path: Path) -> None:
     optional_import("onnxscript", extra="onnx")
     sample = torch.zeros(2, *network.graph.input_shape, dtype=torch.int64 if network.graph.vocabulary else None)
     batch = torch.export.Dim("batch")
+    log = logging.getLogger("torch.onnx")
+    level = log.level
     with warnings.catch_warnings():
-        # Of torch's own parts about each other.
+        # Of torch's own parts about each other, and about torchvision, which it does not need.
         warnings.simplefilter("ignore", FutureWarning)
-        program = torch.onnx.export(network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+        log.setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                network.eval(), (sample,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False
+            )
+        finally:
+            log.setLevel(level)
     assert program is not None
     program.save(str(path))
