@@ -105,6 +105,12 @@ class _Progress(Listener):
         )  # fmt: skip
         self.say(f"The predictor knows {named}{worth}.")
 
+    def carried_over(self, tasks: int, kept: int, results: int) -> None:
+        what = "It is" if tasks == 1 else f"{tasks} of these are"
+        self.say(
+            f"{what} of another version of the space; {kept:,} of {results:,} results are of networks of this one."
+        )
+
     def noted(self, text: str) -> None:
         self.say(f"Note: {text}.")
 

@@ -210,11 +210,15 @@ def _card(card: dict[str, Any]) -> list[str]:
         for task in entry["tasks"]:
             taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
             lines.append(f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}")
+            if elsewhere := task.get("elsewhere"):
+                lines.append(
+                    f"  {'':{wide}}{'':8}   the networks of this space, of {elsewhere:,} results in another version of it"
+                )
         if "covered_80" in entry:
             lines.append(
                 f"  intervals are widened until those of 80 % cover {100 * entry['covered_80']:.0f} % of left-out results"
             )
-    lines += ["", "It abstains from every other space: a search there cannot name it."]
+    lines += ["", "It abstains from spaces that share no networks with these: a search there cannot name it."]
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from metanas.predictor._carry import akin, carried_over
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import SpaceModel, encoder_of
 from metanas.space import Decision, SearchSpace
@@ -41,8 +42,28 @@ class Predictor:
         return replace(self, models=tuple(models))
 
     def model_for(self, space: SearchSpace) -> SpaceModel | None:
-        """The model of a space; None where it knows no task of it, so that it abstains."""
-        return next((model for model in self.models if model.sources and same_space(model.space, space)), None)
+        """The model of a space; None where it knows no network of it, so that it abstains.
+
+        What it knows of other spaces counts as far as their networks are of this one, too, as where a space was edited; such a
+        model is learned when it is asked for, which may take seconds.
+        """
+        own = next((model for model in self.models if model.sources and same_space(model.space, space)), None)
+        known = set() if own is None else {source.name for source in own.sources}
+        carried = {
+            source.name: (source, task)
+            for model in self.models
+            if model is not own and akin(model.space, space)
+            for source in model.sources
+            if source.name not in known and (task := carried_over(source.task(model.space), space)) is not None
+        }
+        if not carried:
+            return own
+        encoder = encoder_of(space) if own is None else own.encoder
+        more = [
+            replace(Source.fit(task, encoder(task.rows)), repeats=source.repeats, elsewhere=len(source.rows))
+            for source, task in carried.values()
+        ]
+        return SpaceModel.learn(encoder, [*(own.sources if own is not None else ()), *more])
 
     def card(self) -> list[dict[str, Any]]:
         """What a person should know of it, one entry a space, as JSON values."""
@@ -104,7 +125,11 @@ def _card(model: SpaceModel) -> dict[str, Any]:
     return {
         "space": model.space.name,
         "decisions": len(model.space.decisions),
-        "tasks": [{"name": s.name, "results": s.count, "facts": dict(s.facts)} for s in model.sources],
+        "tasks": [
+            {"name": s.name, "results": s.count, "facts": dict(s.facts)}
+            | ({"elsewhere": s.elsewhere} if s.elsewhere else {})
+            for s in model.sources
+        ],
         "prior": {"share": model.share, "range of likeness": model.length, "widened": round(model.widen, 3)},
         "noisy": model.noisy,
         **model.quality,

@@ -20,6 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 from metanas._rng import derive_seed, generator
 from metanas.predictor._kernels import JITTER, MATERN, Kernel
 from metanas.predictor._warp import normal_scores
+from metanas.space import SearchSpace
 from metanas.tables import TaskData
 
 Array = npt.NDArray[Any]
@@ -106,6 +107,8 @@ class Source:
     """Whose mean it is."""
     blocks: tuple[Array, Array] = field(repr=False)
     """Encodings of ``rows``; not saved."""
+    elsewhere: int = 0
+    """Results that the task has in the space that it is of, where that is another one; 0 in its own space."""
     _known: list[tuple[Array, Array]] = field(default_factory=list, init=False, repr=False, compare=False)
     """The first block of the last large call, and the scores."""
 
@@ -131,6 +134,10 @@ class Source:
             name=name, count=len(rows), facts=dict(task.facts), repeats=task.losses.shape[1], rows=rows[kept],
             losses=losses[kept], relevance=relevance, smoothers=smoothers, blocks=points,
         )  # fmt: skip
+
+    def task(self, space: SearchSpace) -> TaskData:
+        """What is kept of the task; ``space`` is what it is of."""
+        return TaskData(name=self.name, space=space, rows=self.rows, losses=self.losses[:, None], facts=self.facts)
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
         """Scores of networks ``(n,)`` from their encodings: about standard normal over the task's own networks, high is good."""

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from metanas._version import __version__
 from metanas.encoding import NetworkEncoder, Ordered, StructureEncoder
 from metanas.errors import MetanasError
+from metanas.predictor._carry import akin
 from metanas.predictor._parts import PLAIN, TRANSFER
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import KERNEL, MOST, Smoother, Source
@@ -115,9 +116,11 @@ def load_predictor(folder: Path) -> Predictor:
 
 
 def load_model(folder: Path, space: SearchSpace) -> SpaceModel | None:
-    """What the predictor in a folder knows of one space; None for nothing. Quicker than all of it; see :func:`load_predictor`."""
-    _, models = _opened(folder, lambda other: same_space(other, space))
-    return next((model for model in models if model.sources), None)
+    """What the predictor in a folder knows of one space (see :meth:`Predictor.model_for`); None for nothing. Quicker than all of
+    it; see :func:`load_predictor`.
+    """
+    name, models = _opened(folder, lambda other: same_space(other, space) or akin(other, space))
+    return Predictor(name=name, models=models).model_for(space)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -208,6 +211,7 @@ def _settings(model: SpaceModel) -> dict[str, Any]:
                 "name": s.name,
                 "count": s.count,
                 "repeats": s.repeats,
+                "elsewhere": s.elsewhere,
                 "facts": dict(s.facts),
                 "by_features": [smoother.by_features for smoother in s.smoothers],
             }
@@ -295,7 +299,7 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
         facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses, relevance=relevance,
-        smoothers=smoothers, blocks=blocks,
+        smoothers=smoothers, blocks=blocks, elsewhere=int(d.get("elsewhere", 0)),
     )  # fmt: skip
 
 

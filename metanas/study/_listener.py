@@ -29,6 +29,9 @@ class Listener:
         It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them.
         """
 
+    def carried_over(self, tasks: int, kept: int, results: int) -> None:
+        """So many of the predictor's tasks are of other spaces; of their results those of networks of this one are kept."""
+
     def noted(self, text: str) -> None:
         """Something of the data that its user may not have meant."""
 

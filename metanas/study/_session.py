@@ -111,6 +111,9 @@ def run_session(
                 if listener is not None and model is not None and model.sources:
                     agreement = model.agreement if model.judged else None
                     listener.informed([source.name for source in model.sources], agreement, trusted=model.tells)
+                    if carried := [source for source in model.sources if source.elsewhere]:
+                        kept, all_of = sum(s.count for s in carried), sum(s.elsewhere for s in carried)
+                        listener.carried_over(len(carried), kept, all_of)
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.evaluator == "train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_predictor_from_tables_helps_a_search_and_learns_from_it(kitchen: Path
     code, out, err = command("predictor", "show", "cook")
     assert code == 0
     assert {"x", "y"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
-    assert "abstains from every other space" in out
+    assert "abstains from spaces that share no networks with these" in out
 
     code, out, err = command("search", run_file(kitchen, "z"), "--predictor", "cook", "--runs", "runs", "--json", "-q")
     assert code == 0, err
@@ -263,7 +264,10 @@ def test_a_predictor_abstains_from_other_spaces_and_is_for_meta_alone(kitchen: P
     command("predictor", "fit", "--from", "tables.yaml", "-o", "./cook", "--known", "30")
     assert (kitchen / "cook" / "predictor.json").is_file()
     run = run_file(kitchen, "z")
-    (kitchen / "kitchen.yaml").write_text(SPACE.replace("[on, off]", "[on, off, never]"))
+    (kitchen / "kitchen.yaml").write_text(SPACE.replace("[on, off]", "[hot, cold]"))
+    for name in "xyz":
+        table = kitchen / f"{name}.csv"
+        table.write_text(table.read_text().replace("on", "hot").replace("off", "cold"))
     code, _, err = command("search", run, "--predictor", "./cook", "--runs", "runs", "-q")
     assert code == 2
     assert "abstains" in err
@@ -398,3 +402,26 @@ def test_what_is_no_origin_is_named(kitchen: Path, command: Command) -> None:
     code, _, err = command("predictor", "fit", "--from", run_file(kitchen, "x"), "-o", "cook")
     assert code == 2
     assert "found a run file; give the folder of its run" in err
+
+
+def test_a_space_with_an_option_more_is_searched_with_what_is_known(kitchen: Path, command: Command) -> None:
+    command("predictor", "fit", "--from", "tables.yaml", "-o", "cook", "--known", "30")
+    (kitchen / "kitchen.yaml").write_text(SPACE.replace("[on, off]", "[never, on, off]"))
+    file = run_file(kitchen, "z", trials=6)
+    code, _, err = command("search", file, "--predictor", "cook", "--runs", "runs")
+    assert code == 0, err
+    assert "The predictor knows x and y" in err.replace("x, y", "x and y")
+    assert "2 of these are of another version of the space; 60 of 60 results are of networks of this one." in err
+    (run,) = (kitchen / "runs").iterdir()
+    out = command("predictor", "show", f"{run}/predictor")[1]
+    assert "the networks of this space, of 30 results in another version of it" in out
+    assert command("resume", run, "-q", "--set", "search.trials=9")[0] == 0
+    # In a space with an option less a part of them counts.
+    (kitchen / "kitchen.yaml").write_text(SPACE.replace("[p, q, r, s]", "[p, q, r]"))
+    lines = (kitchen / "z.csv").read_text().splitlines(keepends=True)
+    (kitchen / "z.csv").write_text("".join(line for line in lines if not line.startswith("s,")))
+    code, _, err = command("search", file, "--predictor", "cook", "--runs", "less")
+    assert code == 0, err
+    kept = re.search(r"2 of these are .*; (\d+) of 60 results", err)
+    assert kept is not None
+    assert 20 < int(kept[1]) < 60
