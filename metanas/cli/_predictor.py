@@ -81,14 +81,18 @@ def update(name: str, origins: tuple[str, ...], known: str) -> None:
         place_for,
         save_predictor,
         shipped_folder,
+        updating,
     )
 
     found = find_predictor(name, base=Path.cwd())
     # What is installed stays as it is; a copy with the same name goes before it.
     folder = place_for(name, base=Path.cwd()) if found.is_relative_to(shipped_folder()) else found
     check_place(folder, replace=True)
-    updated = load_predictor(found).updated(gather(origins, known=_count(known)))
-    save_predictor(updated, folder)
+    tasks = gather(origins, known=_count(known))
+    with updating(folder):
+        # Looked up again: another update may have made the copy meanwhile.
+        updated = load_predictor(find_predictor(name, base=Path.cwd())).updated(tasks)
+        save_predictor(updated, folder)
     _say(updated, folder)
 
 

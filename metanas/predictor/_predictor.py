@@ -28,15 +28,15 @@ class Predictor:
         return cls(name=name).updated(tasks)
 
     def updated(self, tasks: Iterable[TaskData]) -> Predictor:
-        """The predictor that knows these tasks, too; one of a name that it knows already takes its place."""
+        """The predictor that knows these tasks, too; one of a name that it knows already takes its place, if it says something."""
         models = list(self.models)
         for group in _by_space(tasks):
             space = group[0].space
             place = next((i for i, model in enumerate(models) if same_space(model.space, space)), None)
             encoder = models[place].encoder if place is not None else encoder_of(space)
-            named = {task.name: task for task in group}
+            named = {task.name: task for task in group if task.says_something}
             kept = [] if place is None else [s for s in models[place].sources if s.name not in named]
-            fresh = [Source.fit(task, encoder(task.rows)) for task in named.values() if task.says_something]
+            fresh = [Source.fit(task, encoder(task.rows)) for task in named.values()]
             model = SpaceModel.learn(encoder, [*kept, *fresh])
             models = [*models, model] if place is None else [*models[:place], model, *models[place + 1 :]]
         return replace(self, models=tuple(models))

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,16 @@ def check_place(folder: Path, *, replace: bool) -> None:
             f"the predictor {folder.name} is there already", found=str(folder),
             remedy="fold the tasks in with 'metanas predictor update', or replace it with --force",
         )  # fmt: skip
+
+
+@contextmanager
+def updating(folder: Path) -> Iterator[None]:
+    """Between reading a predictor and writing it again: another process that does so waits, so that neither loses what it learned."""
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        yield
 
 
 def load_predictor(folder: Path) -> Predictor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -425,3 +427,20 @@ def test_a_space_with_an_option_more_is_searched_with_what_is_known(kitchen: Pat
     kept = re.search(r"2 of these are .*; (\d+) of 60 results", err)
     assert kept is not None
     assert 20 < int(kept[1]) < 60
+
+
+def test_two_updates_at_once_lose_nothing(kitchen: Path, command: Command) -> None:
+    bench_file(kitchen, "z.yaml", ["z.csv"])
+    bench_file(kitchen, "y.yaml", ["y.csv"])
+    bench_file(kitchen, "x.yaml", ["x.csv"])
+    assert command("predictor", "fit", "--from", "x.yaml", "-o", "./cook")[0] == 0
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "metanas", "predictor", "update", "./cook", "--from", f"{name}.yaml"],
+            stdout=subprocess.DEVNULL,
+        )
+        for name in "yz"
+    ]
+    assert [each.wait(120) for each in both] == [0, 0]
+    (card,) = json.loads(command("predictor", "show", "./cook", "--json")[1])["card"]
+    assert sorted(each["name"] for each in card["tasks"]) == ["x", "y", "z"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,10 @@ def test_a_predictor_learns_another_task_and_abstains_elsewhere(
     assert [s.name for s in known.sources] == ["q", "r", "s", "p"]
     assert predictor.model_for(parse_space_text(text.replace("kernel: 5", "kernel: 7"))) is None
     assert predictor.model_for(parse_space_text(text)) is known
+    silent = replace(task(space, "p", 0.0), losses=np.full((80, 1), np.nan))
+    again = predictor.updated([silent]).model_for(space)
+    assert again is not None
+    assert [s.name for s in again.sources] == ["q", "r", "s", "p"], "what it knew stays where a task says nothing"
 
 
 @pytest.mark.parametrize(
