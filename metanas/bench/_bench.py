@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from metanas._version import __version__
-from metanas.bench._play import Cell, load_task, play, sources_of
+from metanas.bench._play import Cell, load_task, play
 from metanas.bench._read import uses_sources
 from metanas.bench._spec import BenchFile, CellSpec
 from metanas.errors import MetanasError, StudyError
+from metanas.space import SearchSpace
 from metanas.study import write_atomically
 
 _VERSION = 2
@@ -84,6 +85,15 @@ def _stamp(spec: CellSpec) -> list[Any]:
     return [[file, os.stat(file).st_size, os.stat(file).st_mtime_ns] for file in sorted(files) if os.path.exists(file)]
 
 
+def _check_sources(bench: BenchFile, spaces: Sequence[SearchSpace]) -> None:
+    for source in bench.sources.tasks:
+        if not any(load_task(source).space.decisions == space.decisions for space in spaces):
+            raise MetanasError(
+                "source and target have the same decisions", found=f"{source.name} for {bench.tasks[0].name}", where="sources",
+                remedy="name sources of the space of a target",
+            )  # fmt: skip
+
+
 def run_bench(
     bench: BenchFile,
     folder: Path,
@@ -104,11 +114,10 @@ def run_bench(
 
     """
     keeper = Bench(bench, folder)
-    for task in bench.tasks:
-        # Before anything runs; and a benchmark's table is then in the cache for all processes.
-        table = load_task(task)
-        if any(map(uses_sources, bench.contestants)):
-            sources_of(task, bench.sources, table.space)
+    # Before anything runs; and a benchmark's table is then in the cache for all processes.
+    spaces = [load_task(task).space for task in bench.tasks]
+    if any(map(uses_sources, bench.contestants)):
+        _check_sources(bench, spaces)
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -88,10 +88,7 @@ def load_task(task: TaskSpec) -> ResultTable:
 def draw_sources(
     sources: Sources, target: TaskSpec, space: SearchSpace, *, seed: int, single: bool
 ) -> tuple[TaskData, ...]:
-    """What a strategy knows of the other data sets: the same for every strategy with this seed.
-
-    Raises MetanasError when a source has another space.
-    """
+    """What a strategy knows of the other data sets of the target's space: the same for every strategy with this seed."""
     # All of a table is the same for every seed, and what strategies make of so much takes them long.
     whole = sources.known is None and not single
     return tuple(
@@ -100,18 +97,12 @@ def draw_sources(
 
 
 def sources_of(target: TaskSpec, sources: Sources, space: SearchSpace) -> list[TaskSpec]:
-    """The source tasks of a target, whose space this is.
-
-    Raises MetanasError when one has another space.
-    """
-    others = [task for task in sources.tasks if not task.same_table(target)]
-    for task in others:
-        if load_task(task).space.decisions != space.decisions:
-            raise MetanasError(
-                "source and target have the same decisions", found=f"{task.name} for {target.name}", where="sources",
-                remedy="name sources of the target's space",
-            )  # fmt: skip
-    return others
+    """The source tasks of a target: the others that are of its ``space``."""
+    return [
+        task
+        for task in sources.tasks
+        if not task.same_table(target) and load_task(task).space.decisions == space.decisions
+    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,7 +140,7 @@ def _known(bench: BenchFile) -> str:
     if not any(not source.same_table(task) for task in bench.tasks for source in bench.sources.tasks):
         return " There are no other data sets, so that strategies that transfer know nothing."
     known = "all" if bench.sources.known is None else f"{bench.sources.known:,} random"
-    return f" Strategies that transfer know {known} architectures of each other data set, drawn anew for each seed."
+    return f" Strategies that transfer know {known} architectures of each other data set of the same space, drawn anew for each seed."
 
 
 def _over(comparison: Comparison, what: Callable[[ResultTable], object]) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from metanas.bench import gather, read_bench_file, run_bench
 from metanas.bench._bench import Bench
+from metanas.bench._play import load_task, sources_of
 
 Write = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
@@ -83,6 +84,28 @@ def test_what_cannot_work_is_told_before_anything_runs(bench_file: Write, comman
     assert code == 2
     assert "source and target have the same decisions, found other for set0" in said
     assert not out.exists()
+
+
+def test_tasks_of_two_spaces_each_know_those_of_their_own(bench_file: Write, command: Command) -> None:
+    path = bench_file()
+    (path.parent / "other.yaml").write_text("space: o\ninput: table\ntabular: {a: {choice: [1, 2, 3, 4, 5, 6]}}")
+    others = []
+    for number in range(2):
+        lines = [f"{a},{50 + 2 * a + number}" for a in range(1, 7)]
+        (path.parent / f"other{number}.csv").write_text("\n".join(["a,acc", *lines]) + "\n")
+        others.append({"file": f"other{number}.csv", "space": "other.yaml", "maximize": "acc"})
+    path = bench_file(tasks=[*_tasks(bench_file)[:2], *others], strategies=["source_rank", "random"], evaluations=4)
+    bench = read_bench_file(path)
+    known = {
+        task.name: [source.name for source in sources_of(task, bench.sources, load_task(task).space)]
+        for task in bench.tasks
+    }
+    assert known == {"set0": ["set1"], "set1": ["set0"], "other0": ["other1"], "other1": ["other0"]}
+    out = path.parent / "out"
+    assert command("bench", path, "--out", out, "--processes", 1, "-q")[0] == 0
+    cells = run_bench(bench, out, processes=1).cells
+    # The other data set ranks these alike, so the best is tried first.
+    assert all(cells["other0", "source_rank", seed].regret[0] == 0 for seed in range(2))
 
 
 def test_more_seeds_and_strategies_do_what_is_missing_and_a_new_name_nothing(bench_file: Write) -> None:
