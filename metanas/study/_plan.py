@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from metanas._rng import generator
-from metanas.controller import ENUMERABLE
 from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError
 from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
@@ -25,10 +24,8 @@ from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
 from metanas.tables import ResultTable
 
-_AT_RANDOM = 64
-"""Networks looked at before any search for such as meet the constraints."""
-_SMALL = 1_000
-"""Networks that are looked through at once: quicker than learning to steer among them, and sure."""
+_SMALL = 4_000
+"""Rows of a space that is looked through: quicker than learning to steer in it, and sure. Of a larger one so much takes minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,14 +270,14 @@ def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
 
 def _check_some_network(gate: Gate) -> None:
     """Some network of the space can be built for the data and meets the constraints."""
-    rng, size = generator(0, "some network"), gate.space.size or math.inf
+    rng, size = generator(0, "some network"), gate.space.size
 
     def tried() -> Iterator[Rows]:
-        if size > _SMALL:
-            yield gate.space.sample(_AT_RANDOM, rng)
+        if size is not None and size <= _SMALL:
+            yield rng.permutation(gate.space.rows(_SMALL))
+        else:
+            yield gate.space.sample(64, rng)
             yield from (gate.sample(8 * 4**k, rng) for k in range(4))
-        if size <= ENUMERABLE:
-            yield gate.space.rows(ENUMERABLE)
 
     if any(not gate.refusal(row) for rows in tried() for row in rows):
         return
