@@ -330,6 +330,21 @@ class ProcessEngineContract(EngineContract):
         assert (result.status, result.epochs) == (Status.COMPLETE, 4)
         assert result.metrics["value"] == score(retry.decisions, 4, retry.seed)
 
+    def test_a_cancelled_job_that_hangs_ends_cancelled_with_its_worker(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("metanas.worker._task.GRACE_SECONDS", 0.3)
+        job = make_job(1, epochs=3, sleep=600)
+        engine.submit(job)
+        ended: list[Result] = []
+        for event in _until_ended(engine, job.id):
+            if isinstance(event, Started):
+                engine.cancel(job.id)
+            elif isinstance(event, Ended):
+                ended.append(event.result)
+        assert [result.status for result in ended] == [Status.CANCELLED]
+        assert run_one(engine, make_job(2)).status is Status.COMPLETE
+
     def test_workers_killed_while_idle_are_replaced_unnoticed(self, engine: Engine) -> None:
         pids = _pids(engine)
         for pid in pids:

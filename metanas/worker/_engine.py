@@ -92,6 +92,7 @@ class Engine(ABC):
     def cancel(self, job_id: str, *, status: Status = Status.CANCELLED) -> None:
         """Ask a job to end after its present epoch with ``status`` (cancelled or pruned).
 
+        One that is cancelled and does not within half a minute ends with its worker's process, where it has one of its own.
         It may end otherwise first; a job that is not under way is none of the engine's business. A job that had not
         begun ends as cancelled, without metrics.
         """

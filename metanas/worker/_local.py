@@ -120,9 +120,9 @@ class LocalEngine(Engine):
                 self._dispatch()
         for seat in self._seats:
             if seat.task is not None and seat.task.job.id == job_id:
-                seat.task.stop = status
+                body = seat.task.ask_to_end(status)
                 if seat.process is not None:
-                    seat.process.send("cancel", {"job_id": job_id, "status": status})
+                    seat.process.send("cancel", body)
 
     def go_on(self, job_id: str, epoch: int) -> None:
         for seat in self._seats:

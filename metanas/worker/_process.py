@@ -78,6 +78,17 @@ class _Coordinator:
             self._open.discard(job_id)
             self._stop = None
 
+    def _leave_with(self, job_id: str, grace: float) -> None:
+        """Exit where the job has not ended after so many seconds."""
+
+        def look() -> None:
+            if job_id in self._open:
+                _leave()
+
+        timer = threading.Timer(grace, look)
+        timer.daemon = True
+        timer.start()
+
     def _listen(self) -> None:
         try:
             for line in self._receiving:
@@ -85,6 +96,8 @@ class _Coordinator:
                 with self._changes:
                     if kind == "cancel" and body["job_id"] in self._open:
                         self._stop = (body["job_id"], Status(body["status"]))
+                        if body["grace"] is not None:
+                            self._leave_with(body["job_id"], body["grace"])
                     elif kind == "go_on":
                         self._told = (body["job_id"], int(body["epoch"]))
                     elif kind == "job":

@@ -109,8 +109,7 @@ class RayEngine(Engine):
                 return
         for seat in self._seats:
             if seat.task is not None and seat.task.job.id == job_id and seat.link is not None:
-                seat.task.stop = status
-                seat.link.send("cancel", {"job_id": job_id, "status": status})
+                seat.link.send("cancel", seat.task.ask_to_end(status))
 
     def go_on(self, job_id: str, epoch: int) -> None:
         for seat in self._seats:

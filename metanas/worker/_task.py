@@ -17,6 +17,10 @@ _MAX_GIVEN = 3
 """Workers that may die with a job before they have said that they began it; then it is the job that kills them."""
 
 
+GRACE_SECONDS = 30.0
+"""What a cancelled job has to end its present epoch; then its worker ends with it, as the job may never come to that."""
+
+
 @dataclass
 class Task:
     """A job under way."""
@@ -30,6 +34,12 @@ class Task:
     """How it was asked to end."""
     given: int = 0
     """Ready workers that it was given to."""
+
+    def ask_to_end(self, status: Status) -> dict[str, Any]:
+        """Note how the job is to end; the message that tells its worker so. One that is pruned has a result to give, and waits."""
+        self.stop = status
+        grace = GRACE_SECONDS if status is Status.CANCELLED else None
+        return {"job_id": self.job.id, "status": status, "grace": grace}
 
     def hear(self, kind: str, body: Mapping[str, Any], worker: str) -> Event | None:
         """What a message of its worker means; None for one that is no event."""
@@ -49,9 +59,11 @@ class Task:
         if self.begun is None and self.given < _MAX_GIVEN:
             return None
         seconds = 0.0 if self.begun is None else time.monotonic() - self.begun
+        # Of one that was to end, the worker's death is that end.
+        status = Status.CANCELLED if self.stop is Status.CANCELLED else Status.LOST
         return Ended(
             Result(
-                job_id=self.job.id, status=Status.LOST, epochs=self.epochs, seconds=seconds, message=message, remedy=remedy,
+                job_id=self.job.id, status=status, epochs=self.epochs, seconds=seconds, message=message, remedy=remedy,
             )
         )  # fmt: skip
 
