@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _KNOWN = click.option(
     "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
 )
+_FEW = 30
+"""Networks on which a rank correlation is told to be of few."""
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -213,7 +215,11 @@ def _card(card: dict[str, Any]) -> list[str]:
         )
         for task in entry["tasks"]:
             taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
-            lines.append(f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}")
+            judged = entry.get("judged_on", {}).get(task["name"], _FEW)
+            few = f"  (0 on {judged} networks, others on fewer)" if taus and judged < _FEW else ""
+            lines.append(
+                f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}{few}"
+            )
             if elsewhere := task.get("elsewhere"):
                 lines.append(
                     f"  {'':{wide}}{'':8}   the networks of this space, of {elsewhere:,} results in another version of it"

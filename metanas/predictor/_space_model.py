@@ -46,6 +46,8 @@ _GAIN = 0.002
 _SHARES = (0.0, 0.3, 0.5, 0.7, 0.9)
 """Factors of the sources' average tried as the prior mean."""
 _COVERED = 0.8
+_MANY = 30
+"""Networks of a source from which on a rank correlation counts for what it is."""
 _SINGLE, _MEAN = 0.5, 1.0
 """Share of the unexplained variance that a network keeps when evaluated again: a single training, or a mean of repeats,
 which is looked up and stays as it is."""
@@ -179,15 +181,26 @@ class SpaceModel:
         return bool(self.quality.get("rank_correlation"))
 
     @property
-    def agreement(self) -> float:
-        """Mean rank correlation with which the other sources predict each one before any of its results; 0 where none was left out."""
+    def rank_correlation(self) -> float:
+        """Mean Kendall's tau with which the other sources predict each one before any of its results; 0 where none was left out."""
         taus = [found["0"] for found in self.quality.get("rank_correlation", {}).values()]
         return float(np.mean(taus)) if taus else 0.0
 
     @property
+    def judged_on(self) -> float:
+        """Mean number of a source's networks that this was found on; infinite where it is not known to be few."""
+        counts = list(self.quality.get("judged_on", {}).values())
+        return float(np.mean(counts)) if counts else np.inf
+
+    @property
+    def agreement(self) -> float:
+        """The same as far as it can be trusted: of few networks it is chance."""
+        return self.rank_correlation * min(1.0, self.judged_on / _MANY)
+
+    @property
     def tells(self) -> bool:
         """Whether the sources predict each other, so that they may predict another task; a single source may."""
-        return bool(self.sources) and (not self.judged or self.agreement > _TELLS)
+        return bool(self.sources) and (not self.judged or self.rank_correlation > _TELLS)
 
     def of_trainings(self, single: bool | None) -> SpaceModel:
         """The model for a search whose evaluations are ``single`` trainings, or means of several; itself for None."""
@@ -344,10 +357,14 @@ class _Lessons:
         """Results of source j that are not held out."""
         return max(len(self.losses[j]) - _HELD_OUT, len(self.losses[j]) // 2)
 
+    def _unknown(self, j: int) -> int:
+        """Place of source j's first network to judge by where none of its results is known: then all are held out."""
+        return max(len(self.losses[j]) - _HELD_OUT, 0)
+
     def _judged(self, j: int, n: int) -> tuple[float, Array]:
         """Rank correlation on held-out networks after n results of source j; and how far each lies from its mean, in std."""
-        losses, rest = self.losses[j], self._rest(j)
-        n = min(n, rest)
+        losses, rest = self.losses[j], self._rest(j) if n else self._unknown(j)
+        n = min(n, self._rest(j))
         belief = self.model.belief(self.parts(j))
         belief.observe(range(n))
         opinion = belief.opinion(normal_scores(losses[:n]))
@@ -367,9 +384,10 @@ class _Lessons:
 
     def _quality(self) -> dict[str, Any]:
         taus: dict[str, dict[str, float]] = {}
+        counts = {source.name: len(self.losses[j]) - self._unknown(j) for j, source in enumerate(self.model.sources)}
         for j, source in enumerate(self.model.sources):
             there = [n for n in (0, 10, 20, 50, 100) if n <= self._rest(j)]
             taus[source.name] = {str(n): round(self._judged(j, n)[0], 4) for n in there}
         off = [each for each in (self._judged(j, 20)[1] for j in range(len(self.losses))) if len(each)]
         covered = {"covered_80": round(float(np.mean([(o <= NORMAL_80).mean() for o in off])), 4)} if off else {}
-        return {"rank_correlation": taus, **covered}
+        return {"rank_correlation": taus, "judged_on": counts, **covered}

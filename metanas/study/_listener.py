@@ -23,10 +23,11 @@ class Listener:
     def constrained(self, plain_share: float, share: float) -> None:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
 
-    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool) -> None:
+    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool, networks: float) -> None:
         """A predictor knows these tasks of the space, whose mean rank correlation in predicting each other is ``agreement``.
 
-        It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them.
+        It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them, and
+        ``networks`` how many of a task it was found on, on average.
         """
 
     def carried_over(self, tasks: int, kept: int, results: int) -> None:

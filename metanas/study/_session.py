@@ -109,8 +109,10 @@ def run_session(
                         listener.noted(note)
                 model = planned.model
                 if listener is not None and model is not None and model.sources:
-                    agreement = model.agreement if model.judged else None
-                    listener.informed([source.name for source in model.sources], agreement, trusted=model.tells)
+                    listener.informed(
+                        [source.name for source in model.sources], model.rank_correlation if model.judged else None,
+                        trusted=model.tells, networks=model.judged_on,
+                    )  # fmt: skip
                     if carried := [source for source in model.sources if source.elsewhere]:
                         kept, all_of = sum(s.count for s in carried), sum(s.elsewhere for s in carried)
                         listener.carried_over(len(carried), kept, all_of)

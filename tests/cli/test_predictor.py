@@ -138,6 +138,11 @@ def test_a_search_says_how_far_its_predictor_can_be_trusted(kitchen: Path, comma
         bench_file(kitchen, f"{name}.yaml", files)
         assert command("predictor", "fit", "--from", f"{name}.yaml", "-o", name)[0] == 0
         assert says in command("search", run_file(kitchen, "z"), "--predictor", name, "--runs", name)[2]
+    for known, few in (("12", " on 12 networks each"), ("30", "")):
+        command("predictor", "fit", "--from", "tables.yaml", "-o", f"of{known}", "--known", known)
+        err = command("search", run_file(kitchen, "z"), "--predictor", f"of{known}", "--runs", f"of{known}")[2]
+        assert re.search(rf"with a Kendall's tau of \d\.\d\d{few}\.", err)
+        assert ("(0 on 12 networks, others on fewer)" in command("predictor", "show", f"of{known}")[1]) == bool(few)
 
 
 def test_a_card_tells_no_rank_correlation_after_more_results_than_there_are(kitchen: Path, command: Command) -> None:

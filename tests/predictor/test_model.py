@@ -203,3 +203,19 @@ def test_the_network_around_the_decisions_makes_another_space(text: str) -> None
     assert "the network around" in difference(
         parse_space_text(text), parse_space_text(text.replace("kernel: 5", "kernel: 7"))
     )
+
+
+def test_a_rank_correlation_of_few_networks_counts_less(
+    space: SearchSpace, model: SpaceModel, task: Callable[..., TaskData]
+) -> None:
+    few = SpaceModel.fit(space, [task(space, "p", 0.0, 9), task(space, "q", 0.1, 15)])
+    # Before any result of a task all of its networks are held out.
+    assert few.quality["judged_on"] == {"p": 9, "q": 15}
+    assert few.judged_on == 12
+    assert few.agreement == pytest.approx(few.rank_correlation * 12 / 30)
+    assert few.tells == (few.rank_correlation > 0.1)
+    assert model.quality["judged_on"] == {"p": 80, "q": 80, "r": 80}
+    assert model.agreement == model.rank_correlation > 0.5
+    # As one of an earlier version says nothing of how many there were.
+    silent = replace(model, quality={"rank_correlation": model.quality["rank_correlation"]})
+    assert silent.agreement == model.agreement
