@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+import yaml
 from optuna.storages import BaseStorage
 
 from metanas.errors import StudyError
 from metanas.study._plan import Plan
+
+_OWN = re.compile(r"\bpython: *['\"]?([A-Za-z_][\w.]*):")
+"""Modules of the user's, as spaces and run files name them."""
+_CODE = "metanas:code"
+"""Attribute of a study: module to the digest of its file."""
 
 
 def check_identity(storage: BaseStorage, study_id: int, planned: Plan, *, note: bool) -> None:
@@ -32,6 +41,27 @@ def check_identity(storage: BaseStorage, study_id: int, planned: Plan, *, note: 
             storage.set_study_user_attr(study_id, f"metanas:{what}", value)
 
 
+def changed_code(storage: BaseStorage, study_id: int, planned: Plan) -> list[str]:
+    """The user's modules whose file is not what it was in the session before; what they are now is noted in the study."""
+    found = _OWN.findall(
+        "\n".join([planned.space.text, yaml.safe_dump(planned.run.evaluator), yaml.safe_dump(dict(planned.run.train))])
+    )
+    now = {module: digest for module in sorted({*found}) if (digest := _digest_of_module(module))}
+    known = storage.get_study_user_attrs(study_id).get(_CODE, {})
+    if now != known:
+        storage.set_study_user_attr(study_id, _CODE, now)
+    return [module for module, digest in now.items() if known.get(module, digest) != digest]
+
+
+def _digest_of_module(module: str) -> str:
+    """Of the module's file; empty where it has none that can be read."""
+    try:
+        spec = importlib.util.find_spec(module)
+        return _digest(Path(spec.origin).read_text(encoding="utf-8")) if spec is not None and spec.origin else ""
+    except (ImportError, ValueError, OSError):
+        return ""
+
+
 def _identity(planned: Plan) -> dict[str, Any]:
     """What stays the same, as JSON values."""
     run = planned.run
@@ -48,6 +78,8 @@ def _identity(planned: Plan) -> dict[str, Any]:
     }
     if planned.splits is not None:
         is_now["split"] = _digest(json.dumps([planned.splits.validation.tolist(), planned.splits.test.tolist()]))
+    if isinstance(run.evaluator, dict) and "python" in run.evaluator:
+        is_now["evaluator"] = run.evaluator
     if not run.looked_up:
         is_now["training"] = {"epochs": run.rungs[-1]} | {f"train.{key}": value for key, value in run.train.items()}
     return is_now

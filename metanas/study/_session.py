@@ -17,7 +17,7 @@ from metanas.evaluator import PROXIES, proxy_scores
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._create import resolved, study_name
 from metanas.study._folder import RunFolder, write_atomically
-from metanas.study._identity import check_identity
+from metanas.study._identity import changed_code, check_identity
 from metanas.study._kept_predictor import keep_predictor
 from metanas.study._lease import Lease, StudyLease
 from metanas.study._limits import Ending
@@ -79,6 +79,7 @@ def run_session(
         study_id = open_study(opened, name, planned.objectives)
         with StudyLease(opened if url else None, study_id) as lease:
             check_identity(opened, study_id, planned, note=True)
+            changed = changed_code(opened, study_id, planned) if allow_python else []
             # Read only now, when nobody else writes any more.
             trials = Trials(opened, name, planned.space, planned.objectives)
             proposer = make_proposer(
@@ -107,6 +108,10 @@ def run_session(
                 if listener is not None and planned.dataset is not None and planned.preparation is not None:
                     for note in data_notes(planned.dataset, planned.preparation):
                         listener.noted(note)
+                if listener is not None and changed:
+                    listener.noted(
+                        f"{' and '.join(changed)} changed since the session before, so that results of both may not be comparable"
+                    )
                 model = planned.model
                 if listener is not None and model is not None and model.sources:
                     listener.informed(

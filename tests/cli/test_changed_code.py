@@ -1,0 +1,51 @@
+"""A search with code of the user's that goes on after the code has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+
+CODE = """
+from metanas.trial import Result, Status
+
+class {name}:
+    def __init__(self, setup, *, device, threads):
+        pass
+
+    def evaluate(self, job, report):
+        return Result(job_id=job.id, status=Status.COMPLETE, metrics={{"score": {score}}})
+"""
+
+
+def test_changed_code_is_told_and_another_evaluator_refused(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    code = tmp_path / "own_scores.py"
+    code.write_text(CODE.format(name="Own", score="1.0 + job.trial"))
+    (tmp_path / "other_scores.py").write_text(CODE.format(name="Other", score="5.0"))
+    run = {
+        "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
+        "search": {"trials": 2, "strategy": "random"}, "workers": 1,
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(json.dumps(run))
+    assert command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")[0] == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    says = "own_scores changed since the session before, so that results of both may not be comparable"
+    code_, _, err = command("resume", folder, "--allow-python", "--set", "search.trials=3")
+    assert code_ == 0
+    assert says not in err
+    code.write_text(CODE.format(name="Own", score="100.0 + job.trial"))
+    code_, _, err = command("resume", folder, "--allow-python", "--set", "search.trials=4")
+    assert code_ == 0
+    assert says in err
+    assert says not in command("resume", folder, "--allow-python", "--set", "search.trials=5")[2], "it is told once"
+    code_, _, err = command("resume", folder, "--allow-python", "--set", "evaluator.python=other_scores:Other")
+    assert code_ == 2
+    assert "a study keeps its evaluator" in err
+    assert "python other_scores:Other instead of own_scores:Own" in err
