@@ -91,7 +91,7 @@ def run_session(
                     folder.run_file, yaml.safe_dump(resolved(planned), sort_keys=False, allow_unicode=True)
                 )
             # The workers of a cluster are not of this machine.
-            slots = [] if run.engine == "ray" else plan_slots(run.workers if isinstance(run.workers, int) else "auto")
+            slots = [] if run.engine == "ray" else _slots(run, trials)
             setup = _setup(planned, slots, allow_python)
             engine = make_engine(
                 run.engine, setup, slots, folder.workers, count=run.workers, options=run.engine_options,
@@ -128,6 +128,16 @@ def run_session(
             finally:
                 engine.close(kill=not finished)
     return outcome
+
+
+def _slots(run: RunFile, trials: Trials) -> list[Slot]:
+    """One a worker; no more than there are trials left, as each takes memory, and threads of the others."""
+    slots = plan_slots(run.workers if isinstance(run.workers, int) else "auto")
+    if run.trials is None:
+        return slots
+    done = sum(r.status is not None and r.duplicate_of is None for r in trials.records.values())
+    left = max(1, run.trials - done)
+    return slots if len(slots) <= left else plan_slots(left)
 
 
 def _knowledge(planned: Plan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A search with code of the user's that goes on after the code has changed."""
+"""Searches with an evaluator of the user's: when its code changes, and how many workers they start."""
 
 from __future__ import annotations
 
@@ -49,3 +49,22 @@ def test_changed_code_is_told_and_another_evaluator_refused(
     assert code_ == 2
     assert "a study keeps its evaluator" in err
     assert "python other_scores:Other instead of own_scores:Own" in err
+
+
+def test_there_are_no_more_workers_than_trials(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_scores.py").write_text(CODE.format(name="Own", score="1.0 + job.trial"))
+    run = {
+        "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
+        "search": {"trials": 2, "strategy": "random"}, "workers": 5,
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(json.dumps(run))
+    code, _, err = command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")
+    assert code == 0
+    assert "with 2 workers" in err
+    (folder,) = (tmp_path / "runs").iterdir()
+    err = command("resume", folder, "--allow-python", "--set", "search.trials=3")[2]
+    assert "with 1 worker," in err
+    assert "workers: 5" in (folder / "run.yaml").read_text()
