@@ -5,6 +5,7 @@ each source out in turn; adapted to a new data set in closed form.
 """
 
 from metanas.predictor._belief import Belief, Expert, Member, Opinion
+from metanas.predictor._carry import carried_over
 from metanas.predictor._curves import full_losses
 from metanas.predictor._evaluate import Judgement, judge, knowing_others, left_out
 from metanas.predictor._field import MOST, Encodings, Field
@@ -43,6 +44,7 @@ __all__ = [
     "Source",
     "SpaceModel",
     "Warp",
+    "carried_over",
     "check_place",
     "deviations",
     "encoder_of",
