@@ -11,7 +11,7 @@ import numpy as np
 
 from metanas.controller._features import path_bits
 from metanas.controller._models import Floats, ensemble
-from metanas.controller._pool import Pool, known_losses, listable, normal_scores, propose_best
+from metanas.controller._pool import Pool, known_losses, listable, normal_losses, propose_best
 from metanas.controller._strategy import Accept, Observation, Proposal, Strategy, random_proposal, rank_observations
 from metanas.errors import MetanasError
 from metanas.space import Rows, SearchSpace
@@ -92,4 +92,4 @@ class _Key:
 @lru_cache(maxsize=4)
 def _fitted(key: _Key, members: int) -> list[Any]:
     rows = np.frombuffer(key.rows, dtype=np.int64).reshape(-1, len(key.space.decisions))
-    return ensemble(path_bits(key.space, rows), normal_scores(np.frombuffer(key.losses)), members, len(rows))
+    return ensemble(path_bits(key.space, rows), normal_losses(np.frombuffer(key.losses)), members, len(rows))

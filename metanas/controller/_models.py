@@ -25,7 +25,7 @@ from metanas.controller._pool import (
     expected_improvement,
     known_losses,
     listable,
-    normal_scores,
+    normal_losses,
     pending_rows,
     propose_best,
 )
@@ -80,7 +80,7 @@ class ModelStrategy(Strategy):
         if self.scored is not None:
             best = [o.row for o in rank_observations(observations)[:3]]
             pool = pool.thinned(self.scored, np.array(best, dtype=np.int64), rng)
-        scores = normal_scores(losses)
+        scores = normal_losses(losses)
         waiting = pending_rows(observations)
         if len(waiting):
             # What is under way counts as average, so that workers spread.
@@ -102,7 +102,7 @@ class ModelStrategy(Strategy):
         known, losses = known_losses(observations)
         if len(losses) < 2:
             return None
-        return self.believe(space, known, normal_scores(losses), rows, rng)[0]
+        return self.believe(space, known, normal_losses(losses), rows, rng)[0]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class GaussianProcess(ModelStrategy):
     ) -> Proposal | None:
         """See :meth:`ModelStrategy.climbed`."""
         policy = Policy.prior(space)
-        scores = normal_scores(losses)
+        scores = normal_losses(losses)
         process = fitted(rows, scores, policy.layout.lengths)
         critic = ProcessCritic(process, policy.layout, log_improvement(float(scores.min())))
         if len(waiting):
@@ -148,7 +148,7 @@ class GaussianProcess(ModelStrategy):
         rows, losses = known_losses(observations)
         if len(losses) < max(self.start, 2):
             return Strategy.recommend(self, space, observations)
-        mean, _ = fitted(rows, normal_scores(losses), lengths_of(space)).predict(rows)
+        mean, _ = fitted(rows, normal_losses(losses), lengths_of(space)).predict(rows)
         return np.asarray(rows[mean.argmin()])
 
 

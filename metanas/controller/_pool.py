@@ -112,8 +112,11 @@ def pending_rows(observations: Sequence[Observation]) -> Rows:
     return np.array(rows, dtype=np.int64).reshape(len(rows), len(rows[0]) if rows else 0)
 
 
-def normal_scores(values: Floats) -> Floats:
-    """Values ``(n,)`` -> normal quantiles of their ranks, ties sharing theirs (Blom 1958)."""
+def normal_losses(values: Floats) -> Floats:
+    """Losses ``(n,)`` -> normal quantiles of their ranks, ties sharing theirs (Blom 1958): still losses, less is better.
+
+    The predictor's ``normal_scores`` are of the other sign.
+    """
     _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     ranks = (ends - (count - 1) / 2)[inverse.reshape(-1)]

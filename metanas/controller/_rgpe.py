@@ -16,7 +16,7 @@ import numpy.typing as npt
 from metanas._rng import generator
 from metanas.controller._hamming import HammingGP
 from metanas.controller._models import fitted
-from metanas.controller._pool import Pool, expected_improvement, known_losses, normal_scores, propose_best, remembered
+from metanas.controller._pool import Pool, expected_improvement, known_losses, normal_losses, propose_best, remembered
 from metanas.controller._strategy import Accept, Observation, Proposal, Strategy, random_proposal
 from metanas.errors import MetanasError
 from metanas.space import Rows, SearchSpace
@@ -69,7 +69,7 @@ class RankingWeightedEnsemble(Strategy):
         parts = [remembered("rgpe", (s, at), partial(_predicted, s, at)) for s in self.sources]
         if len(losses) < 2:
             return np.mean([mean for mean, _ in parts], axis=0), np.mean([std for _, std in parts], axis=0), None
-        scores = normal_scores(losses)
+        scores = normal_losses(losses)
         target = fitted(rows, scores)
         weights = self._weights(rows, scores, target, rng)
         parts.append(target.predict(at))
@@ -107,6 +107,6 @@ def _process(source: TaskData) -> HammingGP:
     def fit() -> HammingGP:
         rng = generator(0, "rgpe", source.name)
         chosen = rng.permutation(len(source.rows))[:_FITTED_ON]
-        return HammingGP.fit(source.rows[chosen], normal_scores(source.mean_losses)[chosen])
+        return HammingGP.fit(source.rows[chosen], normal_losses(source.mean_losses)[chosen])
 
     return remembered("process", (source,), fit)

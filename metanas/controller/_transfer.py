@@ -21,7 +21,7 @@ from metanas.controller._pool import (
     Pool,
     expected_improvement,
     known_losses,
-    normal_scores,
+    normal_losses,
     propose_best,
     remembered,
 )
@@ -54,8 +54,8 @@ def _scores_of(space: SearchSpace, source: TaskData, rows: Rows, pool: Rows | No
         scores = np.where(missing, _predicted(space, source, rows, pool), 0.0)
         own = _predicted(space, source, source.rows)
         scores[~missing] = np.interp(values[~missing], np.sort(source.mean_losses), np.sort(own))
-        return normal_scores(scores)
-    return normal_scores(values)
+        return normal_losses(scores)
+    return normal_losses(values)
 
 
 def _predicted(space: SearchSpace, source: TaskData, rows: Rows, pool: Rows | None = None) -> Floats:
@@ -75,7 +75,7 @@ def _trees_predict(space: SearchSpace, source: TaskData, rows: Rows) -> Floats:
 
     def grow() -> ExtraTreesRegressor:
         trees = ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.33, random_state=0)
-        return trees.fit(one_hot(space, source.rows), normal_scores(source.mean_losses))
+        return trees.fit(one_hot(space, source.rows), normal_losses(source.mean_losses))
 
     return np.asarray(remembered("trees", (source,), grow).predict(one_hot(space, rows)))
 
@@ -163,7 +163,7 @@ class SourceRidge(_Corrected):
     """The source tasks."""
 
     def _believe(self, space: SearchSpace, rows: Rows, losses: Floats, at: Rows) -> tuple[Floats, Floats, float]:
-        scores = normal_scores(losses)
+        scores = normal_losses(losses)
         prior, parts = self._parts(space, rows, at)
         differs = scores - prior
         best, chosen = -np.inf, (0.0, 0.0, 0.0)
@@ -209,7 +209,7 @@ class SourceProcess(_Corrected):
     """The source tasks."""
 
     def _believe(self, space: SearchSpace, rows: Rows, losses: Floats, at: Rows) -> tuple[Floats, Floats, float]:
-        scores = normal_scores(losses)
+        scores = normal_losses(losses)
         scale = _spread_of_mean(space, self.sources)
         known = source_scores(space, self.sources, rows, at).mean(axis=1) / scale
         prior = source_scores(space, self.sources, at).mean(axis=1) / scale

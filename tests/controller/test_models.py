@@ -9,7 +9,7 @@ import pytest
 from metanas.bench._players import StrategyPlayer
 from metanas.bench._target import Target
 from metanas.controller import HammingGP, Observation, RankingWeightedEnsemble, Strategy
-from metanas.controller._pool import Pool, expected_improvement, known_losses, normal_scores, remembered
+from metanas.controller._pool import Pool, expected_improvement, known_losses, normal_losses, remembered
 from metanas.controller._rgpe import _misranked
 from metanas.controller._transfer import source_scores
 from metanas.space import parse_space_text
@@ -215,7 +215,7 @@ def test_expected_improvement_is_what_draws_improve_on_average() -> None:
 
 
 def test_normal_scores_keep_order_and_ties() -> None:
-    scores = normal_scores(np.array([5.0, 1.0, 100.0, 1.0]))
+    scores = normal_losses(np.array([5.0, 1.0, 100.0, 1.0]))
     assert scores[1] == scores[3] < scores[0] < scores[2]
     assert scores.mean() == pytest.approx(0, abs=0.2)
 
@@ -259,7 +259,7 @@ def test_weights_go_to_what_ranks_like_the_target() -> None:
     bad = replace(good, losses=-good.losses)
     strategy = RankingWeightedEnsemble(sources=(good, bad))
     rows, y = _data(15)
-    scores = normal_scores(y)
+    scores = normal_losses(y)
     weights = strategy._weights(rows, scores, HammingGP.fit(rows, scores), np.random.default_rng(0))
     assert weights.sum() == pytest.approx(1)
     assert weights[0] > 0.3
