@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,6 +49,12 @@ class MetanasError(Exception):
 
 def _rebuild(kind: type[MetanasError], rule: str, found: object, remedy: str, where: str) -> MetanasError:
     return kind(rule, found=found, remedy=remedy, where=where)
+
+
+def near_miss(name: object, known: Iterable[str]) -> str:
+    """The remedy for a name nobody knows: a question with the known name nearest to it, or "" if none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 class DataError(MetanasError):

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from metanas.data._dataset import KINDS, Array, Column, Dataset, Kind, Table, Texts, refuse_infinite
-from metanas.data._names import did_you_mean
 from metanas.data._targets import check_classes, read_targets
-from metanas.errors import DataError
+from metanas.errors import DataError, near_miss
 
 _MOST_IDS = 10_000_000
 """An embedding of more is a mistake in the data, or needs another toolkit."""
@@ -60,7 +59,7 @@ def from_arrays(
 ) -> Dataset:
     """:func:`dataset_from_arrays` with the place that errors name, and names for columns and classes."""
     if kind is not None and kind not in KINDS:
-        remedy = did_you_mean(kind, KINDS) or "or leave it out for images and tables"
+        remedy = near_miss(kind, KINDS) or "or leave it out for images and tables"
         raise DataError(f"kind must be one of {', '.join(KINDS)}", found=repr(kind), where=where, remedy=remedy)
     x, y = _samples(x, y, "x", "y", kind, where)
     test = None

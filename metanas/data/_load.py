@@ -10,9 +10,8 @@ from typing import Any
 from metanas.data._arrays import load_npz
 from metanas.data._builtin import BUILTIN_NAMES, load_builtin
 from metanas.data._dataset import DEFAULT_FRACTION, TASKS, Dataset
-from metanas.data._names import did_you_mean
 from metanas.data._split import fraction
-from metanas.errors import DataError
+from metanas.errors import DataError, near_miss
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -71,7 +70,7 @@ def spec_errors(spec: Mapping[str, Any]) -> Iterator[DataError]:
 def _task(task: object) -> str | None:
     if task is None or (isinstance(task, str) and task in TASKS):
         return task
-    remedy = did_you_mean(task, TASKS) or "or leave it out"
+    remedy = near_miss(task, TASKS) or "or leave it out"
     raise DataError(f"must be {' or '.join(TASKS)}", found=repr(task), where="data.task", remedy=remedy)
 
 
@@ -112,7 +111,7 @@ def _key_errors(spec: Mapping[str, Any]) -> Iterator[DataError]:
     sources = [key for key in _KEYS if key in spec]
     known = sorted({*_KEYS, *(_KEYS[sources[0]] if sources else (key for keys in _KEYS.values() for key in keys))})
     for key in (key for key in spec if key not in known):
-        remedy = did_you_mean(key, known) or f"the keys are {', '.join(known)}"
+        remedy = near_miss(key, known) or f"the keys are {', '.join(known)}"
         beside = f" beside `{sources[0]}`" if sources else ""
         yield DataError(f"unknown key{beside}", found=repr(key), where=f"data.{key}", remedy=remedy)
     if len(sources) != 1:
@@ -150,7 +149,7 @@ def _load(options: Mapping[str, Any], base: Path, task: str | None) -> Dataset:
 def _builtin_name(name: object) -> str:
     if isinstance(name, str) and name in BUILTIN_NAMES:
         return name
-    remedy = did_you_mean(name, BUILTIN_NAMES) or f"the names are {', '.join(BUILTIN_NAMES)}; or give a path"
+    remedy = near_miss(name, BUILTIN_NAMES) or f"the names are {', '.join(BUILTIN_NAMES)}; or give a path"
     raise DataError("must be a built-in data set or a path", found=repr(name), where="data", remedy=remedy)
 
 
@@ -174,7 +173,7 @@ def _existing(text: object, base: Path, *, key: str = "", folder: bool = False, 
         remedy = "convert it, or name the kind of data it holds: `table:`, `images:` or `arrays:`"
         raise DataError(f"must be a file in {', '.join(suffixes)}", found=repr(text), where=where, remedy=remedy)
     if not path.exists():
-        near = did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
+        near = near_miss(path.name, [entry.name for entry in path.parent.iterdir()]) if path.parent.is_dir() else ""
         remedy = near or f"check the path; it is relative to {base}"
         raise DataError("there is no such file or folder", found=str(path), where=where, remedy=remedy)
     if path.is_dir() != folder and (folder or suffixes):

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from metanas.data._dataset import Array, Column, Dataset, Indices, Kind, Table, Task, Texts, refuse_infinite
 from metanas.data._ids import fit_words, known_ids, word_ids
-from metanas.data._names import did_you_mean
-from metanas.errors import DataError
+from metanas.errors import DataError, near_miss
 
 MOST_CATEGORIES = 64
 """A column's rarer categories get no feature, so that a column of names or ids cannot blow up the network."""
@@ -290,7 +289,7 @@ def _table_of_rows(columns: Sequence[ColumnPreparation], rows: Sequence[Mapping[
     data, found = [], []
     for column in columns:
         if rows and column.name not in given:
-            remedy = did_you_mean(column.name, given) or "add it, with None where it is not known"
+            remedy = near_miss(column.name, given) or "add it, with None where it is not known"
             raise DataError("the rows need every column", found=f"no {column.name!r}", remedy=remedy)
         values = [row.get(column.name) for row in rows]
         if column.numeric:

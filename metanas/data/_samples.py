@@ -11,10 +11,9 @@ import numpy as np
 
 from metanas.data._dataset import Array, Table, Texts, refuse_infinite
 from metanas.data._load import TABLE_SUFFIXES
-from metanas.data._names import did_you_mean
 from metanas.data._preparation import Preparation
 from metanas.data._targets import class_numbers
-from metanas.errors import DataError
+from metanas.errors import DataError, near_miss
 
 ROLES = ("text", "user", "item")
 """Keys of ``data`` that name the columns which are read, of tables that are no rows of features."""
@@ -80,7 +79,7 @@ def _of_table(path: Path, preparation: Preparation, spec: Mapping[str, Any], kee
     read = [names["text"]] if preparation.kind == "tokens" else [column.name for column in preparation.columns]
     for name in (*(names.get(name, name) for name in read), *keep):
         if name not in frame.columns:
-            remedy = did_you_mean(name, frame.columns) or "add the column, empty where it is not known"
+            remedy = near_miss(name, frame.columns) or "add the column, empty where it is not known"
             raise DataError("the file needs every column", found=f"no {name!r}", where=where, remedy=remedy)
     inputs = inputs_of(frame, preparation, names, where)
     beside = {name: ["" if value is None else str(value) for value in frame[name]] for name in keep}

@@ -14,10 +14,9 @@ import numpy as np
 import polars as pl
 
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
-from metanas.data._names import did_you_mean
 from metanas.data._preparation import MISSING_TEXTS
 from metanas.data._targets import Targets, check_classes, plain_class, read_targets, refuse_rows
-from metanas.errors import DataError
+from metanas.errors import DataError, near_miss
 
 _SEPARATORS = (",", ";", "\t")
 
@@ -45,7 +44,7 @@ def load_table(
         raise DataError("a table needs a target column", found=found, where=where, remedy=remedy)
     for name in (target, *ignore, *(str(column) for column in roles.values())):
         if name not in frame.columns:
-            remedy = did_you_mean(name, frame.columns) or "name one of these"
+            remedy = near_miss(name, frame.columns) or "name one of these"
             found = f"{name!r}; the columns are {_listed(frame.columns)}"
             raise DataError("must name a column of the table", found=found, where=where, remedy=remedy)
     if not frame.height:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, near_miss
 from metanas.evaluator._recipe import DOTTED_NAME, LOSSES, python_refused
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -58,9 +57,8 @@ def import_function(name: str, *, allow_python: bool, where: str) -> Callable[..
         raise MetanasError(f"{name} must be importable", found=str(error), remedy=remedy, where=where) from error
     function = getattr(module, attribute, None)
     if not callable(function):
-        near = difflib.get_close_matches(attribute, dir(module), n=1)
         found = "nothing of that name" if function is None else f"a value of type {type(function).__name__}"
-        remedy = f"did you mean {near[0]!r}?" if near else f"define it in {module_name}"
+        remedy = near_miss(attribute, dir(module)) or f"define it in {module_name}"
         raise MetanasError(f"{module_name} must have a function {attribute}", found=found, remedy=remedy, where=where)
     result: Callable[..., Any] = function
     return result

@@ -7,13 +7,13 @@ those made of counts and sums are computed on the device that holds the tensors.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from metanas.errors import DataError, MetanasError
 from metanas.evaluator._recipe import DOTTED_NAME, python_refused
+from metanas.space import did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -70,8 +70,7 @@ def metric_problem(name: str, *, task: str, where: str = "", allow_python: bool 
         return MetanasError(f"the metric must suit a {task}", found=name, remedy=remedy, where=where)
     if DOTTED_NAME.fullmatch(name):
         return None if allow_python else python_refused(name, where=where)
-    near = difflib.get_close_matches(name[:100], METRICS, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(METRICS)}"
+    remedy = did_you_mean(name, METRICS)
     return MetanasError("there is no metric of this name", found=repr(name), remedy=remedy, where=where)
 
 

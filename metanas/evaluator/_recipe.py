@@ -6,7 +6,6 @@ breast cancer and diabetes and on 4,000 images of CIFAR-10, they were within the
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from metanas.errors import MetanasError
+from metanas.space import did_you_mean
 
 DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 """``package.module:function``."""
@@ -206,12 +206,12 @@ def recipe_problems(
     for key, value in values.items():
         option, place = options.get(key), f"{where}.{key}"
         if option is None:
-            remedy = _nearest(str(key), tuple(options))
+            remedy = did_you_mean(str(key).lower(), options)
             problems.append(MetanasError("the recipe has no such key", found=repr(key), remedy=remedy, where=place))
         elif value is None and option.default is None:
             continue
         elif not option.accepts(value):
-            remedy = _nearest(value, option.choices) if option.choices and isinstance(value, str) else _remedy(option)
+            remedy = _remedy(option, value)
             problems.append(MetanasError(option.rule, found=repr(value), remedy=remedy, where=place))
         elif option.dotted and value not in option.choices and not allow_python:
             problems.append(python_refused(str(value), where=place))
@@ -224,10 +224,7 @@ def python_refused(name: str, *, where: str) -> MetanasError:
     return MetanasError("Python code of your own runs only where it is allowed", found=name, remedy=remedy, where=where)
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name[:100].lower(), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
-
-
-def _remedy(option: Option) -> str:
+def _remedy(option: Option, value: object) -> str:
+    if option.choices and isinstance(value, str):
+        return did_you_mean(value.lower(), option.choices)
     return "leave it out" if option.default is None else f"leave it out for the default, {option.default}"

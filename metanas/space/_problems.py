@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, near_miss
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,8 @@ class Problems:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The remedy for a name nobody knows: the nearest known one, or all of them."""
     names = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near := near_miss(name[:100], names):
+        return near
     if not names:
         return "none is defined"
     shown = ", ".join(names[:40])

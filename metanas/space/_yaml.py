@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, near_miss
 from metanas.space._problems import LanguageError, Mark, Problem, Problems
 
 Scalar = int | float | str | bool
@@ -101,8 +100,7 @@ def _near(path: Path) -> str:
         there = [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml", ".json")]
     except OSError:
         return ""
-    near = get_close_matches(path.name, there, n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    return near_miss(path.name, there)
 
 
 def parse_yaml(text: str, file: str) -> Node:
