@@ -33,8 +33,6 @@ _STYLE: dict[Any, object] = {
     "text.parse_math": False,
 }
 _DPI = 130
-_FLOOR = 0.01
-"""Regret below this is drawn there: a logarithmic axis has no zero."""
 _BANDS = 6
 """Contestants up to which intervals are drawn: more of them lie upon each other and hide the curves."""
 
@@ -71,16 +69,19 @@ def _curves(axes: Axes, comparison: Comparison, task: str | None) -> None:
     grid = sorted({n for cell in comparison.cells.values() for n in cell.grid})
     values = np.stack([regrets(comparison, n, task) for n in grid])
     seeds = comparison.bench.seeds
+    means = values.mean(axis=1)
+    # A logarithmic axis has no zero: it is drawn where the least regret is that a curve has.
+    above = means[means > 1e-9]
+    floor = above.min() if len(above) else 1.0
     for column, contestant in enumerate(comparison.bench.contestants):
-        mean = values[:, :, column].mean(axis=1)
         colour = _COLOURS[column % len(_COLOURS)]
         axes.plot(
-            grid, np.maximum(mean, _FLOOR), color=colour, label=contestant.name, linewidth=1.4,
+            grid, np.maximum(means[:, column], floor), color=colour, label=contestant.name, linewidth=1.4,
             linestyle=_DASHES[column // len(_COLOURS) % len(_DASHES)],
         )  # fmt: skip
         if len(comparison.bench.contestants) <= _BANDS:
             ends = np.array([interval(line, seeds) for line in values[:, :, column]])
-            axes.fill_between(grid, *np.maximum(ends, _FLOOR).T, color=colour, alpha=0.12, linewidth=0)
+            axes.fill_between(grid, *np.maximum(ends, floor).T, color=colour, alpha=0.12, linewidth=0)
     axes.set_yscale("log")
     axes.set_xscale("log")
     # Regrets of a search often span less than a power of ten, of which one label would be left.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from metanas.bench._bench import Comparison
 from metanas.bench._play import load_task
 from metanas.bench._plots import draw_curves, draw_ranks
+from metanas.bench._points import decimals, point
 from metanas.bench._read import uses_sources
 from metanas.bench._scores import (
     critical_difference,
@@ -45,16 +46,24 @@ def summary(comparison: Comparison, evaluations: int) -> list[tuple[str, ...]]:
     budgets = comparison.bench.budgets
     ranked = scores(comparison, evaluations)
     means = {budget: {score.name: score for score in scores(comparison, budget)} for budget in budgets}
+    fine = decimals(_points(comparison).values(), 3)
     head = ("strategy", *(f"after {budget}" for budget in budgets), f"mean rank at {evaluations}")
     return [
         head,
-        *((s.name, *(f"{means[b][s.name].mean:.3f}" for b in budgets), f"{s.rank:.2f}") for s in ranked),
+        *((s.name, *(f"{means[b][s.name].mean:.{fine}f}" for b in budgets), f"{s.rank:.2f}") for s in ranked),
     ]  # fmt: skip
+
+
+def _points(comparison: Comparison) -> dict[str, float]:
+    """What a point of regret is, by task."""
+    return {task.name: point(load_task(task).mean_losses) for task in comparison.bench.tasks}
 
 
 def _page(comparison: Comparison) -> str:
     bench = comparison.bench
     blocks = len(bench.tasks) * bench.seeds
+    points = _points(comparison)
+    fine = decimals(points.values(), 3)
     information = environment()
     versions = ", ".join(f"{name} {version}" for name, version in information["versions"].items())
     what = "the mean over the table's repeats" if bench.values == "mean" else "one of the table's repeats at random"
@@ -66,8 +75,8 @@ def _page(comparison: Comparison) -> str:
         f"{_at_once(bench)}; an evaluation gives {what}.{_known(bench)}",
         "",
         "Simple regret is what the mean of the recommended architecture's repeats loses to the best one's, in the metric's "
-        "unit (accuracies: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks and tests "
-        f"are over {blocks} blocks, a block being one task with one seed: Wilcoxon's signed-rank test against the strategy "
+        "unit (accuracies in percent: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks "
+        f"and tests are over {blocks} blocks, a block being one task with one seed: Wilcoxon's signed-rank test against the strategy "
         "with the best mean rank, corrected by Holm. The critical difference is Nemenyi's at 5 %; blocks of one task are "
         "no independent tasks, so it says how sure the ranks are on these tasks, not on others.",
         "",
@@ -79,8 +88,8 @@ def _page(comparison: Comparison) -> str:
         table = [("strategy", "mean", "95 % interval", "median", "mean rank", "p against the best")]
         table += [
             (
-                s.name, f"{s.mean:.3f}", f"{s.low:.3f} to {s.high:.3f}", f"{s.median:.3f}", f"{s.rank:.2f}",
-                "" if s.p is None else f"{s.p:.2g}",
+                s.name, f"{s.mean:.{fine}f}", f"{s.low:.{fine}f} to {s.high:.{fine}f}", f"{s.median:.{fine}f}",
+                f"{s.rank:.2f}", "" if s.p is None else f"{s.p:.2g}",
             )
             for s in scores(comparison, budget)
         ]  # fmt: skip
@@ -94,20 +103,23 @@ def _page(comparison: Comparison) -> str:
         "",
         *_tables(comparison),
     ]
-    lines += ["", "## Task by task: mean simple regret", "", *_by_task(comparison)]
+    lines += ["", "## Task by task: mean simple regret", "", *_by_task(comparison, points)]
     lines += ["", "## Evaluations to the optimum's neighbourhood", ""]
-    lines += ["A search counts as there when the recommended architecture's regret is at most so many points.", ""]
+    rule = "A search counts as there when the recommended architecture's regret is at most so many points."
+    lines += [rule + _what_points_are(points), ""]
     near = [("strategy", "points", "searches that came there", "evaluations that half of them needed")]
     near += [
         (r.name, f"{r.regret:g}", f"{r.share:.0%}", "" if r.median is None else f"{r.median:g}")
-        for r in reaches(comparison)
+        for r in reaches(comparison, points)
     ]
     lines += _markdown(near)
     if test := tested(comparison, bench.budgets):
         lines += ["", "## Test value of the recommended architecture", ""]
         lines += [f"Chosen by validation; no search saw test values.{_over(comparison, lambda table: table.test)}", ""]
         head = ("strategy", *(f"after {budget}" for budget in bench.budgets))
-        lines += _markdown([head, *((name, *(f"{v:.2f}" for v in values)) for name, values in test.items())])
+        tables = map(load_task, bench.tasks)
+        fine = decimals([point(table.metrics[table.test]) for table in tables if table.test is not None], 2)
+        lines += _markdown([head, *((name, *(f"{v:.{fine}f}" for v in values)) for name, values in test.items())])
     if times := hours(comparison, bench.budgets):
         lines += ["", "## Virtual time: mean hours until so many results", ""]
         over = _over(comparison, lambda table: table.cost)
@@ -162,13 +174,23 @@ def _tables(comparison: Comparison) -> list[str]:
     return _markdown(rows)
 
 
-def _by_task(comparison: Comparison) -> list[str]:
+def _what_points_are(points: Mapping[str, float]) -> str:
+    """As a sentence, by task; empty where all are percents'."""
+    if set(points.values()) == {1.0}:
+        return ""
+    tasks = {size: [name for name, own in points.items() if own == size] for size in sorted(points.values())}
+    each = (f"{size:g} for {', '.join(names)}" for size, names in tasks.items())
+    return f" A point is a hundredth of the power of ten that a table's values reach: {'; '.join(each)}."
+
+
+def _by_task(comparison: Comparison, points: Mapping[str, float]) -> list[str]:
     budgets = comparison.bench.budgets
     table: list[tuple[str, ...]] = [("task", "strategy", *(f"after {budget}" for budget in budgets))]
     for task in comparison.bench.tasks:
+        fine = decimals([points[task.name]], 3)
         means = [regrets(comparison, budget, task.name).mean(axis=0) for budget in budgets]
         table += [
-            (task.name, contestant.name, *(f"{mean[column]:.3f}" for mean in means))
+            (task.name, contestant.name, *(f"{mean[column]:.{fine}f}" for mean in means))
             for column, contestant in enumerate(comparison.bench.contestants)
         ]
     return _markdown(table)

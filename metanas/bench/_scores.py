@@ -6,7 +6,7 @@ paired. ``b`` blocks, ``k`` strategies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from metanas.bench._play import Cell
 Floats = npt.NDArray[np.float64]
 
 NEAR = (0.1, 0.5)
-"""Points of regret that count as near the optimum."""
+"""Points of regret that count as near the optimum; see :func:`metanas.bench._points.point`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +127,13 @@ def critical_difference(strategies: int, blocks: int) -> float:
     return float(q * np.sqrt(strategies * (strategies + 1) / (6 * blocks)))
 
 
-def reaches(comparison: Comparison) -> list[Reach]:
-    """How soon each strategy comes near the optimum, for each of :data:`NEAR`."""
+def reaches(comparison: Comparison, points: Mapping[str, float]) -> list[Reach]:
+    """How soon each strategy comes near the optimum, for each of :data:`NEAR`; ``points`` says what a point is, by task."""
     found = []
     for contestant in comparison.bench.contestants:
-        cells = [cell for (_, name, _), cell in comparison.cells.items() if name == contestant.name]
+        cells = [(task, cell) for (task, name, _), cell in comparison.cells.items() if name == contestant.name]
         for near in NEAR:
-            needed = [cell.evaluations_to(near) for cell in cells]
+            needed = [cell.evaluations_to(near * points[task]) for task, cell in cells]
             came = sorted(n for n in needed if n is not None)
             half = (len(needed) + 1) // 2
             found.append(

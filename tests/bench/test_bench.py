@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from metanas.bench import gather, read_bench_file, run_bench
+from metanas.bench import Comparison, gather, read_bench_file, run_bench, summary
 from metanas.bench._bench import Bench
 from metanas.bench._play import load_task, sources_of
+from metanas.bench._report import _page
 
 Write = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
@@ -49,6 +51,61 @@ def test_the_report_tells_what_tables_hold(bench_file: Write, command: Command) 
     page = (path.parent / "out" / "report.md").read_text()
     assert "| set0 | acc, maximize | 63 | 1 | 3 | " in page
     assert "| set1 | acc, maximize | 64 | 0 | 3 | " in page
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", "87.25"), ("minimize", "71.5")])
+def test_the_report_tells_a_tables_best_mean_in_its_own_sign(
+    bench_file: Write, command: Command, direction: str, best: str
+) -> None:
+    path = bench_file(
+        tasks=[{"file": "own.csv", "space": "toy.yaml", direction: "acc", "repeat": "seed"}], evaluations=2, seeds=1,
+        strategies=["random"],
+    )  # fmt: skip
+    (path.parent / "own.csv").write_text(
+        "a,b,c,seed,acc\np,1,x,0,87\np,1,x,1,87.5\nq,1,x,0,71\nq,1,x,1,72\nr,2,y,0,90\nr,2,y,1,70\n"
+    )
+    assert command("bench", path, "--out", path.parent / "out", "--processes", 1)[0] == 0
+    assert f"| own | acc, {direction} | 3 | 0 | 2 | {best} |" in (path.parent / "out" / "report.md").read_text()
+
+
+def test_a_table_of_fractions_is_reported_as_closely_as_one_of_percents(bench_file: Write) -> None:
+    tasks = _tasks(bench_file)[:2]
+    folder = bench_file().parent
+    percents = _page(_searched(bench_file(tasks=tasks), folder / "percents"))
+    for number in range(2):
+        head, *lines = (folder / f"set{number}.csv").read_text().splitlines()
+        cells = [line.split(",") for line in lines]
+        lines = [",".join([*c[:4], *(f"{float(v) / 100:.6f}" for v in c[4:6]), c[6]]) for c in cells]
+        (folder / f"part{number}.csv").write_text("\n".join([head, *lines]) + "\n")
+    tasks = [task | {"file": f"part{number}.csv", "name": f"set{number}"} for number, task in enumerate(tasks)]
+    comparison = _searched(bench_file(tasks=tasks), folder / "fractions")
+    fractions = _page(comparison)
+    assert "at most so many points.\n" in percents
+    assert "at most so many points. A point is a hundredth" in fractions
+    assert "values reach: 0.01 for set0, set1.\n" in fractions
+    for title, places in (("After 12", 3), ("Task by task", 3), ("Test value", 2)):
+        before, after = _figures(percents, title), _figures(fractions, title)
+        assert {len(text.partition(".")[2]) for text in before} == {places}
+        assert {len(text.partition(".")[2]) for text in after} == {places + 2}
+        assert [float(text) for text in after] == pytest.approx([float(t) / 100 for t in before], abs=0.51e-5)
+    near = "## Evaluations to the optimum's neighbourhood"
+    assert _section(fractions, near).splitlines()[4:] == _section(percents, near).splitlines()[4:]
+    assert len(summary(comparison, 12)[1][1].partition(".")[2]) == 5
+
+
+def _searched(path: Path, out: Path) -> Comparison:
+    return run_bench(read_bench_file(path), out, processes=1)
+
+
+def _section(page: str, title: str) -> str:
+    return page[page.index(title) :].partition("\n## ")[0]
+
+
+def _figures(page: str, title: str) -> list[str]:
+    """The cells of a section's table that are regrets or test values: those with a point, no ranks and tests."""
+    rows = [line.split(" | ") for line in _section(page, f"## {title}").splitlines() if line.startswith("| ")][2:]
+    unit = [row[1:4] if title.startswith("After") else row[1:] for row in rows]
+    return [text for row in unit for c in row for text in re.findall(r"[0-9]+\.[0-9]+", c)]
 
 
 def test_the_report_says_what_only_some_tables_have(bench_file: Write, command: Command) -> None:
@@ -184,10 +241,10 @@ def test_a_contestant_may_have_no_sources_or_shuffled_ones(bench_file: Write) ->
     assert all(evaluated[task, "meta"][0] != evaluated[task, "alone"][0] for task in tasks)
 
 
-def _tasks(bench_file: Write) -> list[object]:
+def _tasks(bench_file: Write) -> list[dict[str, object]]:
     import yaml
 
-    tasks: list[object] = yaml.safe_load(bench_file().read_text())["tasks"]
+    tasks: list[dict[str, object]] = yaml.safe_load(bench_file().read_text())["tasks"]
     return tasks
 
 
