@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from metanas.bench._players import StrategyPlayer
 from metanas.bench._spec import CellSpec
 from metanas.bench._target import Judge, Target
 from metanas.controller import Proposal
+from metanas.space import Rows
 from metanas.study import MemorySampler
 from metanas.tables import ResultTable
 
@@ -57,6 +59,19 @@ def test_regret_is_what_the_best_mean_so_far_loses_to_the_optimum(bench_file: Wr
     assert cell.test[-1] == pytest.approx(
         table.metrics["test"][table.mean_losses == table.mean_losses[list(cell.evaluated)].min()].mean()
     )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_model_that_predicts_the_true_losses_ranks_them_perfectly(
+    bench_file: Write, table: ResultTable, monkeypatch: pytest.MonkeyPatch, sign: int
+) -> None:
+    class Knowing(StrategyPlayer):
+        def predict(self, rows: Rows, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+            return sign * table.mean_losses[table.index(rows)]
+
+    monkeypatch.setattr("metanas.bench._play.StrategyPlayer", Knowing)
+    cell = play(_specs(bench_file(strategies=["random"]))[0])
+    assert cell.tau == {0: pytest.approx(sign), 10: pytest.approx(sign)}
 
 
 @pytest.mark.parametrize("cost", ["seconds", None])
