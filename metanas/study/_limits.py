@@ -87,10 +87,10 @@ class Limits:
 
 
 def seconds_spent(records: Sequence[TrialRecord]) -> float:
-    """Seconds of search in earlier sessions: the union of their trials' times, gaps of a minute bridged."""
+    """Seconds of search in earlier sessions: the union of their trials' times."""
     spans = sorted((r.started, r.ended) for r in records if r.started and r.ended)
     total, end = 0.0, 0.0
     for began, ended in spans:
-        total += max(0.0, ended - (max(began, end) if began < end + 60 else began))
+        total += max(0.0, ended - max(began, end))
         end = max(end, ended)
     return total

@@ -146,12 +146,17 @@ def test_csv_column_whose_late_rows_change_its_type(tmp_path: Path) -> None:
         (np.arange(200) % 4, "classification"),
         (np.arange(200) % 2 == 0, "classification"),
         (np.where(np.arange(200) % 2 == 0, "a", "b"), "classification"),
-        (np.arange(200) % 50, "regression"),
+        (np.arange(200) % 20, "classification"),
+        (np.arange(200) % 21, "regression"),
+        # Of few rows so many integers are a quantity as leave fewer than five samples a class.
+        (np.arange(20) % 4, "classification"),
+        (np.arange(20) % 5, "regression"),
+        (np.arange(8) % 2, "classification"),
         (np.arange(200) % 4 + 0.0, "regression"),
     ],
 )
 def test_targets_of_a_table_tell_the_task(targets: np.ndarray, task: str) -> None:
-    x = np.random.default_rng(0).normal(size=(200, 3))
+    x = np.random.default_rng(0).normal(size=(len(targets), 3))
     assert dataset_from_arrays(x, targets).task == task
 
 

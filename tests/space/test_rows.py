@@ -89,6 +89,20 @@ def test_neighbours_are_one_decision_away_and_all_there(space: SearchSpace) -> N
             assert others == set(range(decision.size)) - {int(row[column])}
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [(20, {15, 19, 21, 25}), (2, {1, 3, 7}), (0, {1, 5}), (47, {42, 46, 48}), (49, {44, 48})],
+)
+def test_neighbours_in_a_range_are_a_step_and_a_tenth_of_it_away(place: int, expected: set[int]) -> None:
+    space = parse_space_text("space: s\nnetwork: [{dense: {units: {int: [1, 50]}}}, head]\n")
+    assert set(space.neighbours(np.array([place]), rng())[:, 0].tolist()) == expected
+
+
+def test_a_range_of_fewer_than_twenty_values_has_neighbours_one_step_away() -> None:
+    space = parse_space_text("space: s\nnetwork: [{dense: {units: {int: [1, 19]}}}, head]\n")
+    assert space.neighbours(np.array([9]), rng())[:, 0].tolist() == [8, 10]
+
+
 def test_completion_draws_what_is_missing_and_clears_what_is_inactive() -> None:
     space = load_space("convnet")
     row = np.zeros((1, len(space.decisions)), dtype=np.int64)
@@ -264,6 +278,11 @@ def test_covering_rows_hold_every_option_once(name: str) -> None:
     for column, decision in enumerate(space.decisions):
         wanted = set(range(decision.size)) if decision.kind == "choice" else {0, decision.size - 1}
         assert wanted <= set(rows[:, column].tolist())
+
+
+def test_covering_rows_hold_both_ends_of_a_range_that_no_draw_would_hit() -> None:
+    space = parse_space_text("space: s\nnetwork: [{dense: {units: {int: [1, 10000]}}}, head]\n")
+    assert sorted(space.covering_rows(rng())[:, 0].tolist()) == [0, 9_999]
 
 
 def test_constraints_are_met_on_the_way_to_all_rows() -> None:

@@ -21,7 +21,9 @@ def stops(rungs: Rungs, reporting: TrialRecord, others: list[TrialRecord]) -> bo
     return rungs.stops(reporting)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0.9, False), (0.61, False), (0.6, False), (0.35, True), (0.05, True)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.9, False), (0.61, False), (0.6, False), (0.45, True), (0.35, True), (0.05, True)]
+)
 def test_the_best_third_of_nine_goes_on(value: float, expected: bool) -> None:
     others = [record(n, e3=n / 10) for n in range(8)]  # 0.0 ... 0.7
     assert stops(Rungs([3, 9], "maximize"), record(8, e3=value), others) is expected
