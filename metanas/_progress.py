@@ -106,8 +106,10 @@ class _Progress(Listener):
         )  # fmt: skip
         self.say(f"The predictor knows {named}{worth}.")
 
-    def carried_over(self, tasks: int, kept: int, results: int) -> None:
-        what = "It is" if tasks == 1 else f"{tasks} of these are"
+    def carried_over(self, tasks: tuple[int, int], kept: int, results: int) -> None:
+        some, known = tasks
+        part = "They are" if some == known else f"{some} of them {'is' if some == 1 else 'are'}"
+        what = "It is" if known == 1 else part
         self.say(
             f"{what} of another version of the space; {kept:,} of {results:,} results are of networks of this one."
         )

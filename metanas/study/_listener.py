@@ -30,8 +30,8 @@ class Listener:
         ``networks`` how many of a task it was found on, on average.
         """
 
-    def carried_over(self, tasks: int, kept: int, results: int) -> None:
-        """So many of the predictor's tasks are of other spaces; of their results those of networks of this one are kept."""
+    def carried_over(self, tasks: tuple[int, int], kept: int, results: int) -> None:
+        """So many of all tasks of the predictor are of other spaces; of their results those of networks of this one are kept."""
 
     def noted(self, text: str) -> None:
         """Something of the data that its user may not have meant."""

@@ -120,7 +120,7 @@ def run_session(
                     )  # fmt: skip
                     if carried := [source for source in model.sources if source.elsewhere]:
                         kept, all_of = sum(s.count for s in carried), sum(s.elsewhere for s in carried)
-                        listener.carried_over(len(carried), kept, all_of)
+                        listener.carried_over((len(carried), len(model.sources)), kept, all_of)
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.evaluator == "train")

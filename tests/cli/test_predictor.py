@@ -418,7 +418,7 @@ def test_a_space_with_an_option_more_is_searched_with_what_is_known(kitchen: Pat
     code, _, err = command("search", file, "--predictor", "cook", "--runs", "runs")
     assert code == 0, err
     assert "The predictor knows x and y" in err.replace("x, y", "x and y")
-    assert "2 of these are of another version of the space; 60 of 60 results are of networks of this one." in err
+    assert "They are of another version of the space; 60 of 60 results are of networks of this one." in err
     (run,) = (kitchen / "runs").iterdir()
     out = command("predictor", "show", f"{run}/predictor")[1]
     assert "the networks of this space, of 30 results in another version of it" in out
@@ -429,7 +429,7 @@ def test_a_space_with_an_option_more_is_searched_with_what_is_known(kitchen: Pat
     (kitchen / "z.csv").write_text("".join(line for line in lines if not line.startswith("s,")))
     code, _, err = command("search", file, "--predictor", "cook", "--runs", "less")
     assert code == 0, err
-    kept = re.search(r"2 of these are .*; (\d+) of 60 results", err)
+    kept = re.search(r"They are of another .*; (\d+) of 60 results", err)
     assert kept is not None
     assert 20 < int(kept[1]) < 60
 
