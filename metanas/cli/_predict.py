@@ -119,6 +119,6 @@ def _score(numbers: NDArray[Any], samples: Samples, classes: Sequence[str]) -> s
     about = f"on {counted(len(truth), 'sample')} whose answer is known"
     if classes:
         return f"accuracy {(found.argmax(1) == truth).mean():.4g} {about}"
-    spread = ((truth - truth.mean()) ** 2).sum()
-    r2 = f", r2 {1 - ((truth - found) ** 2).sum() / spread:.4g}" if spread else ""
-    return f"mae {abs(truth - found).mean():.4g}{r2} {about}"
+    spread, squares = ((truth - truth.mean()) ** 2).mean(), ((truth - found) ** 2).mean()
+    r2 = f", r2 {1 - squares / spread:.4g}" if spread else ""
+    return f"mae {abs(truth - found).mean():.4g}, rmse {np.sqrt(squares):.4g}{r2} {about}"

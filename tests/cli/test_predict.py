@@ -205,7 +205,11 @@ def test_values_and_their_errors(tmp_path: Path, command: Command) -> None:
     truth = pl.read_csv(tmp_path / "old.csv")["spend"].to_numpy()
     r2 = 1 - ((values - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
     assert code == 0
-    assert err == f"mae {abs(values - truth).mean():.4g}, r2 {r2:.4g} on 120 samples whose answer is known\n"
+    rmse = ((values - truth) ** 2).mean() ** 0.5
+    assert (
+        err
+        == f"mae {abs(values - truth).mean():.4g}, rmse {rmse:.4g}, r2 {r2:.4g} on 120 samples whose answer is known\n"
+    )
     (tmp_path / "odd.csv").write_text("age,place,spend\n31,007,much\n")
     code, out, err = command("predict", result.folder.path, tmp_path / "odd.csv")
     assert (code, len(rows(out))) == (0, 1)
