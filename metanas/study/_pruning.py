@@ -8,6 +8,7 @@ others (here by the crowding distance of Deb et al. 2002).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
@@ -48,12 +49,13 @@ class GoOn(StoppingRule):
 
 
 class Rungs(StoppingRule):
-    """Epochs at which a trial must be among the best to go on, by the first objective."""
+    """Epochs at which a trial must be among the best to go on, by the first objective; NaN and infinities are worst."""
 
     def __init__(self, rungs: Sequence[int], direction: str) -> None:
         self.rungs = tuple(rungs)
         """Epochs, rising; the last is the full training."""
         self.direction = direction
+        self._worst = -math.inf if direction == "maximize" else math.inf
         self._reached: dict[int, dict[int, float]] = {epoch: {} for epoch in self.rungs[:-1]}
         self._sorted: dict[int, list[float]] = {epoch: [] for epoch in self.rungs[:-1]}
 
@@ -65,7 +67,11 @@ class Rungs(StoppingRule):
         """Note the values of a trial at the rungs that it has reached."""
         for epoch, reached in self._reached.items():
             value = record.curve.get(epoch)
-            if value is None or reached.get(record.number) == value:
+            if value is None:
+                continue
+            # NaN has no place in an order: one would leave the list unsorted for all trials after it.
+            value = value if math.isfinite(value) else self._worst
+            if reached.get(record.number) == value:
                 continue
             values = self._sorted[epoch]
             if record.number in reached:  # another attempt, on another machine
@@ -86,14 +92,14 @@ class Rungs(StoppingRule):
         # The first few pass: there is nothing yet to compare with.
         if len(values) < eta:
             return False
-        value = record.curve[epoch]
+        value = self._reached[epoch][record.number]
         maximize = self.direction == "maximize"
         better = len(values) - bisect_right(values, value) if maximize else bisect_left(values, value)
         return better >= len(values) / eta
 
 
 class FrontRungs(StoppingRule):
-    """The same by several objectives; one that is known at the end only, as NaN, is left out of the comparison."""
+    """The same by several objectives; one that no trial has at the rung, known at the end only, is left out there."""
 
     def __init__(self, rungs: Sequence[int], directions: Sequence[str]) -> None:
         self.rungs = tuple(rungs)
@@ -116,16 +122,26 @@ class FrontRungs(StoppingRule):
         reached = self._reached.get(record.epochs, {})
         if record.number not in reached:
             return False
-        eta = _eta(self.rungs, record.epochs)
-        if len(reached) < eta:
+        enough = len(reached) / _eta(self.rungs, record.epochs)
+        if enough < 1:
             return False
         values = np.array(list(reached.values()))
-        known = np.isfinite(values).all(axis=0)
+        known = np.isfinite(values).any(axis=0)
         directions = [direction for direction, is_known in zip(self.directions, known, strict=True) if is_known]
         if not directions:
             return False
         own = list(reached).index(record.number)
-        return _better(values[:, known], directions, own, len(reached) / eta) >= len(reached) / eta
+        return _better(_ordered(values[:, known], directions), directions, own, enough) >= enough
+
+
+def _ordered(values: npt.NDArray[np.float64], directions: Sequence[str]) -> npt.NDArray[np.float64]:
+    """``values`` (n, m), in each column a finite one, with what is not finite just behind the worst of its column."""
+    ordered = values.copy()
+    for column, direction in zip(ordered.T, directions, strict=True):
+        finite = np.isfinite(column)
+        worst, beyond = (np.min, -np.inf) if direction == "maximize" else (np.max, np.inf)
+        column[~finite] = np.nextafter(worst(column[finite]), beyond)
+    return ordered
 
 
 def _better(values: npt.NDArray[np.float64], directions: Sequence[str], own: int, enough: float) -> int:

@@ -1,5 +1,7 @@
 """Rungs: which trials end early (asynchronous successive halving)."""
 
+import math
+
 import pytest
 
 from metanas.study._pruning import Rungs
@@ -64,3 +66,19 @@ def test_another_attempt_replaces_the_value_of_the_one_before() -> None:
     rungs.update(record(0, e1=0.9))
     rungs.update(record(0, e1=0.3))
     assert not stops(rungs, record(1, e1=0.5), []), "0.3 is all there is to beat"
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_finite_number_is_the_worst_and_leaves_the_others_in_order(direction: str, value: float) -> None:
+    rungs, sign = Rungs([1, 3, 9], direction), 1 if direction == "maximize" else -1
+    others = [record(n, e1=sign * n / 10) for n in range(8)]
+    assert stops(rungs, record(8, e1=value), others)
+    for _ in range(3):  # it changes again when it ends
+        rungs.update(record(8, e1=value))
+    assert stops(rungs, record(9, e1=sign * 0.1), [])
+    assert not stops(rungs, record(10, e1=sign * 0.9), [])
+
+
+def test_trials_without_a_number_go_on_together() -> None:
+    assert not stops(Rungs([1, 3], "maximize"), record(9, e1=math.nan), [record(n, e1=math.nan) for n in range(9)])

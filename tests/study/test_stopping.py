@@ -68,6 +68,16 @@ def test_an_objective_known_at_the_end_only_is_left_out_at_rungs() -> None:
     assert not stops(FrontRungs([3, 9], TWO), at_rung(8, 0.9, float("nan")), others)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_trial_without_a_number_of_its_own_is_the_worst_and_leaves_no_objective_out(bad: float) -> None:
+    others = [at_rung(n, n / 10, 9.0 - n) for n in range(8)]
+    rule = FrontRungs([3, 9], TWO)
+    assert stops(rule, at_rung(8, bad, bad), others)
+    assert stops(rule, at_rung(9, 0.1, 9.0), [])
+    assert stops(rule, at_rung(10, 0.3, bad), [])
+    assert not stops(rule, at_rung(11, 0.9, bad), []), "best by one objective"
+
+
 def test_a_search_with_two_objectives_keeps_what_it_compared_and_goes_on_after_a_stop(toy: Any) -> None:
     folder = toy.create(
         objective={"maximize": "accuracy", "minimize": "params"}, fidelity={"epochs": [1, 3, 9]},
