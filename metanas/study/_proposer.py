@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metanas._rng import derive_seed, generator
-from metanas.controller import Observation, Strategy
+from metanas.controller import Observation, RandomSearch, Strategy
 from metanas.space import Rows
 from metanas.study._gate import Gate
 from metanas.study._strategies import STRATEGIES, asks_inactive, make_sampler, make_strategy
@@ -20,8 +20,9 @@ from metanas.trial import Status, TrialRecord, best_trial
 
 Row = npt.NDArray[np.int64]
 
-_MAX_DUPLICATES = 200
-"""Proposals of a sampler in a row that bring nothing new, after which the space counts as searched."""
+_MAX_KNOWN, _MAX_REFUSED = 200, 200
+"""Proposals of a sampler in a row that are known already, and for one trial that may not be evaluated, after which one
+is drawn at random."""
 
 
 class Proposer(ABC):
@@ -70,7 +71,7 @@ def make_proposer(
         return _StrategyProposer(make_strategy(name, {**options, **(knowledge or {})}), trials, gate, seed)
     # A sampler's own state is not kept; after a resume it draws from another stream.
     sampler = make_sampler(name, options, trials.space, derive_seed(seed, "sampler", len(trials.records)) % 2**32)
-    return _SamplerProposer(sampler, name, trials, gate, inactive=asks_inactive(name, options))
+    return _SamplerProposer(sampler, name, trials, gate, seed, inactive=asks_inactive(name, options))
 
 
 class Observations(Sequence[Observation]):
@@ -198,24 +199,37 @@ def _accept(gate: Gate, trials: Trials) -> _New:
 
 
 class _SamplerProposer(Proposer):
-    def __init__(self, sampler: Any, name: str, trials: Trials, gate: Gate, *, inactive: bool) -> None:
+    def __init__(self, sampler: Any, name: str, trials: Trials, gate: Gate, seed: int, *, inactive: bool) -> None:
         self.sampler = sampler
         self.name = name
         self.trials = trials
         self.gate = gate
+        self.seed = seed
         self._inactive = inactive
-        self._stale = 0
+        self._known = 0
 
     def next(self) -> TrialRecord | None:
-        while self._stale < _MAX_DUPLICATES:
+        refused = 0
+        while self._known < _MAX_KNOWN and refused < _MAX_REFUSED:
             number, row = self.trials.ask(self.sampler, inactive=self._inactive)
             refusal = self.gate.refusal(row)
             if refusal:
-                self._stale += 1
+                refused += 1
                 self.trials.refuse(number, refusal)
                 continue
             canonical_id = self.gate.canonical_id(row)
             first = self.trials.first_of(canonical_id)
-            self._stale = 0 if first is None else self._stale + 1
+            self._known = 0 if first is None else self._known + 1
             return self.trials.adopt(number, row, origin=self.name, canonical_id=canonical_id, duplicate_of=first)
-        return None
+        return self._drawn()
+
+    def _drawn(self) -> TrialRecord | None:
+        """A trial at random, which the sampler learns from: what it never proposes may be there all the same."""
+        rng = generator(self.seed, "proposal", self.trials.next_number)
+        proposal = RandomSearch().propose(self.trials.space, (), _accept(self.gate, self.trials), rng)
+        if proposal is None:
+            return None
+        # One that is known again is enough for the next draw.
+        self._known = min(self._known, _MAX_KNOWN - 1)
+        number, row = self.trials.ask(self.sampler, inactive=self._inactive, row=proposal.row)
+        return self.trials.adopt(number, row, origin=proposal.origin, canonical_id=self.gate.canonical_id(row))

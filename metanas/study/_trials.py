@@ -167,13 +167,17 @@ class Trials:
         self._set(record)
         return record
 
-    def ask(self, sampler: optuna.samplers.BaseSampler, *, inactive: bool = False) -> tuple[int, Row]:
+    def ask(
+        self, sampler: optuna.samplers.BaseSampler, *, inactive: bool = False, row: Row | None = None
+    ) -> tuple[int, Row]:
         """A trial that an Optuna sampler proposes: decisions suggested in the order of the table, of the inactive ones
-        too if so asked.
+        too if so asked. With a ``row`` it has the say on nothing but the inactive ones.
 
         The trial is in the storage and not yet among the records; see :meth:`adopt` and :meth:`refuse`.
         """
         self.study.sampler = sampler
+        if row is not None:
+            self.study.enqueue_trial(self.space.to_values(row))
         trial = self.study.ask()
         row = suggest_row(trial, self.space, inactive=inactive)
         self._ids[trial.number] = trial._trial_id
