@@ -111,17 +111,17 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over the samples: (B, ...) inputs and (B,) targets.
 
-    With a ``generator`` (on the tensors' device) the samples are shuffled and, if asked, augmented; a last batch of one
-    sample joins the batch before it, because batch normalisation cannot train on it. Without, they come in order.
+    With a ``generator`` (on the tensors' device) the samples are shuffled and, if asked, augmented. Without, they come
+    in order. A last batch of one sample joins the batch before it: batch normalisation has no statistics of one.
     """
     n = len(inputs)
     ends = [*range(batch_size, n, batch_size), n] if n else []
+    if len(ends) > 1 and ends[-1] - ends[-2] == 1:
+        del ends[-2]
     if generator is None:
         for start, end in zip([0, *ends], ends, strict=False):
             yield inputs[start:end], targets[start:end]
         return
-    if len(ends) > 1 and ends[-1] - ends[-2] == 1:
-        del ends[-2]
     order = torch.randperm(n, generator=generator, device=inputs.device)
     for start, end in zip([0, *ends], ends, strict=False):
         rows = order[start:end]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from metanas._rng import generator
 from metanas.architecture import Architecture, CanonicalIds, Measures, ShapeError, broken_constraint
 from metanas.data import batches
 from metanas.evaluator._forward import Data, laid_out
@@ -72,7 +73,10 @@ def rank(
 ) -> Ranking:  # fmt: skip
     """About ``count`` different networks that may be built: draws by the policy, and mutations of the best of them."""
     space, rng = supernet.space, np.random.default_rng(seed)
-    data = validation[0][:_SAMPLES], validation[1][:_SAMPLES]
+    # Data may come class by class, and the first samples, or a batch, would be of a few classes alone.
+    chosen = torch.from_numpy(generator(seed, "samples").permutation(len(validation[1]))[:_SAMPLES])
+    chosen = chosen.to(validation[1].device)
+    data = validation[0][chosen], validation[1][chosen]
     # Batch statistics of all samples at once are the steadiest; but no more than a training has room for.
     size = max(batch_size, min(len(data[1]), 4 * batch_size))
     names = CanonicalIds(space)

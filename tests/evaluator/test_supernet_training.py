@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import metanas.evaluator._supernet_job as supernet_job
+import metanas.evaluator._supernet_ranking as supernet_ranking
 from metanas.data import dataset_from_arrays
 from metanas.evaluator import METHODS, Recipe, SupernetMethod
 from metanas.evaluator._checkpoint import Checkpoint
@@ -199,6 +200,30 @@ def test_networks_are_ranked_by_their_loss_with_shared_weights() -> None:
     assert len({tuple(row) for row in ranking.rows}) == len(ranking.rows) <= 12
     first = shared_loss(made.supernet, np.array(ranking.rows[0]), (x[64:], y[64:]), loss, batch_size=32)
     assert first == pytest.approx(ranking.losses[0], rel=1e-5)
+
+
+def test_networks_are_ranked_on_samples_of_all_classes_in_whatever_order_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    made = training(METHODS["spos"])
+    seen: list[torch.Tensor] = []
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        seen.append(targets)
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    x, y = corners(193)
+    order = y.argsort(stable=True)
+    monkeypatch.setattr(supernet_ranking, "_SAMPLES", 65)  # 97 are of the first class
+    ranking = rank(
+        made.supernet, made.policy, (x[order], y[order]), loss, made.run(1), count=4, batch_size=4, seed=0,
+    )  # fmt: skip
+    assert ranking.rows
+    assert [len(batch) for batch in seen[:4]] == [16, 16, 16, 17], (
+        "none of one sample, of which there are no statistics"
+    )
+    assert all(0.2 < batch.double().mean() < 0.8 for batch in seen)
 
 
 def evaluator(**options: Any) -> TrainingEvaluator:
