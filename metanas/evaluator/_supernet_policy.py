@@ -45,6 +45,8 @@ class Policy(nn.Module):
         self.register_buffer("steps", torch.zeros(()))
         self.uniform = not method.learns
         """Whether paths are drawn evenly, by method or as a way out of a collapse."""
+        self._turns: dict[int, tuple[int, npt.NDArray[np.int64]]] = {}
+        """Decision -> the turn that was last asked for, and its order of options."""
 
     def row(self, step: int, progress: float) -> Tensor:
         """What a step runs: a row ``(n_decisions,)``, or a relaxed one; ``progress`` is the part of the training done."""
@@ -75,16 +77,25 @@ class Policy(nn.Module):
         return torch.cat(parts) if parts else self.logits
 
     def _fair(self, step: int) -> npt.NDArray[np.int64]:
-        """Chu et al. 2021, algorithm 1: in so many steps as the largest decision has options, each has its turn."""
-        group = max((d.size for d in self.space.decisions if d.kind == "choice"), default=1)
-        turn, place = divmod(step, group)
-        rng = generator(self.seed, "group", turn)
+        """Chu et al. 2021, algorithm 1: in so many steps as a decision has options, each has its turn.
+
+        Decisions of different sizes take turns of their own, as a common one would favour some options of the smaller.
+        """
         row = np.array(
-            [rng.permutation(max(group, d.size))[place] % d.size for d in self.space.decisions], dtype=np.int64
+            [self._turn(column, *divmod(step, decision.size)) for column, decision in enumerate(self.space.decisions)],
+            dtype=np.int64,
         )
+        rng = generator(self.seed, "path", step)
         row = self.space.complete(row[None], rng)
         chosen: npt.NDArray[np.int64] = row[0] if self.space.satisfies(row)[0] else self.space.sample(1, rng)[0]
         return chosen
+
+    def _turn(self, column: int, turn: int, place: int) -> int:
+        """The option of a decision at a place of the turn."""
+        if self._turns.get(column, (-1,))[0] != turn:
+            size = self.space.decisions[column].size
+            self._turns[column] = turn, generator(self.seed, "turn", column, turn).permutation(size)
+        return int(self._turns[column][1][place])
 
     def decay(self) -> Tensor:
         """Ye et al. 2022, equation 7: the mean over decisions of log Σ exp of its logits."""

@@ -138,7 +138,7 @@ class SupernetTraining:
         total, seen, samples = 0.0, 0, len(self._train[1])
         others = self._endless()
         passes = batches(*self._train, batch_size=self._batch, generator=self._generator)
-        steps = -(-samples // self._batch)
+        steps = max(1, (samples + self._batch - 2) // self._batch)  # a last sample alone has no batch of its own
         for step, batch in enumerate(passes):
             progress = (epoch + (seen + len(batch[1]) / 2) / samples) / epochs
             rate = learning_rate(self.recipe, progress)

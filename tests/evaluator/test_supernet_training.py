@@ -48,14 +48,14 @@ def corners(n: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(x).float(), torch.from_numpy(y)
 
 
-def training(method: SupernetMethod, *, seed: int = 0, text: str = SPACE) -> SupernetTraining:
+def training(method: SupernetMethod, *, seed: int = 0, text: str = SPACE, samples: int = 64) -> SupernetTraining:
     space = parse_space_text(text)
     supernet = Supernet(space, (1, 6, 6), 2, partial=method.partial, seed=seed)
     policy = Policy(space, method, hard=supernet.hard, seed=seed)
     x, y = corners()
     recipe = Recipe.from_mapping(space.recipe_of(space.sample(1, np.random.default_rng(0))[0]))
     return SupernetTraining(
-        supernet, policy, recipe=recipe, loss=torch.nn.functional.cross_entropy, train=(x[:64], y[:64]),
+        supernet, policy, recipe=recipe, loss=torch.nn.functional.cross_entropy, train=(x[:samples], y[:samples]),
         validation=(x[64:], y[64:]), seed=seed,
     )  # fmt: skip
 
@@ -154,6 +154,31 @@ def test_fair_paths_give_every_option_its_turn() -> None:
     policy = Policy(space, METHODS["fair"], hard=frozenset(), seed=0)
     rows = np.stack([policy.row(step, 0.0).numpy() for step in range(10)])
     assert all(sorted(rows[k : k + 5, column].tolist()) == [0, 1, 2, 3, 4] for k in (0, 5) for column in range(6))
+
+
+def test_fair_paths_train_every_option_equally_often_whatever_sizes_the_others_have() -> None:
+    text = "space: s\ninput: image\nnetwork:\n"
+    for name, kernels in (("a", "1, 3, 5, 7, 9"), ("b", "1, 3, 5"), ("c", "3, 5")):
+        text += f"  - {{id: {name}, conv_bn: {{kernel: {{choice: [{kernels}]}}}}}}\n"
+    space = parse_space_text(text + "  - head\n")
+    policy = Policy(space, METHODS["fair"], hard=frozenset(), seed=0)
+    rows = np.stack([policy.row(step, 0.0).numpy() for step in range(60)])
+    assert [np.bincount(column).tolist() for column in rows.T] == [[12] * 5, [20] * 3, [30] * 2]
+    assert len(np.unique(rows, axis=0)) > 20, "decisions take their turns independently"
+    again = Policy(space, METHODS["fair"], hard=frozenset(), seed=0)
+    np.testing.assert_array_equal(again.row(37, 0.0).numpy(), rows[37])
+
+
+@pytest.mark.parametrize(("samples", "steps"), [(64, 4), (65, 4), (66, 5), (1, 1)])
+def test_steps_are_numbered_without_a_gap_between_epochs(
+    samples: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(METHODS["fair"], samples=samples)
+    numbers: list[int] = []
+    monkeypatch.setattr(made, "_step", lambda batch, number, progress: numbers.append(number))
+    made._epoch(0, 2)
+    made._epoch(1, 2)
+    assert numbers == [*range(2 * steps)]
 
 
 def test_options_without_weights_are_known() -> None:
