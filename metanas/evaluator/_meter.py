@@ -51,7 +51,8 @@ class Meter:
         restored = outputs, targets
         if self.target_scale is not None:
             mean, deviation = self.target_scale
-            restored = outputs * deviation + mean, targets * deviation + mean
+            # In doubles, as beside a large mean a float32 loses the digits in which outputs and targets differ.
+            restored = outputs.double() * deviation + mean, targets.double() * deviation + mean
         return {
             name: float(function(outputs, targets) if name == "loss" else function(*restored))
             for name, function in self.functions.items()

@@ -4,6 +4,8 @@ import torch
 from sklearn import metrics as reference
 
 from metanas.errors import DataError, MetanasError
+from metanas.evaluator import Recipe
+from metanas.evaluator._meter import build_meter
 from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, metric_functions, metric_problem
 
 
@@ -65,6 +67,21 @@ def test_number_metrics_are_scikit_learns():
         ("mae", reference.mean_absolute_error(targets, outputs)),
     ]:
         assert value(name, outputs, targets, "regression") == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e5, 1.7e9])
+def test_numbers_far_from_zero_are_measured_as_well_as_others(mean):
+    rng = np.random.default_rng(0)
+    targets = torch.from_numpy(rng.normal(size=1000)).float()
+    outputs = targets + torch.from_numpy(0.3 * rng.normal(size=1000)).float()
+    meter = build_meter(
+        Recipe(), task="regression", metrics=["rmse", "mae", "r2"], device=torch.device("cpu"),
+        target_scale=(mean, 50.0), allow_python=False,
+    )  # fmt: skip
+    found, error = meter.measure(outputs, targets), 50 * (outputs - targets).double()
+    assert found["rmse"] == pytest.approx(error.square().mean().sqrt().item(), rel=1e-6)
+    assert found["mae"] == pytest.approx(error.abs().mean().item(), rel=1e-6)
+    assert found["r2"] == pytest.approx(1 - (error / 50).var().item() / targets.double().var().item(), abs=1e-3)
 
 
 def test_r2_of_targets_that_do_not_vary():
