@@ -147,7 +147,8 @@ def fit_preparation(dataset: Dataset, indices: Indices) -> Preparation:
     target_mean, target_std = 0.0, 1.0
     if dataset.task == "regression":
         targets = dataset.targets[indices]
-        target_mean, target_std = float(targets.mean()), float(targets.std()) or 1.0
+        target_mean = float(targets.mean())
+        target_std = _spread(target_mean, float(targets.std())) or 1.0
     common: dict[str, Any] = {
         "kind": dataset.kind,
         "task": dataset.task,
@@ -194,8 +195,13 @@ def _channel_statistics(images: Array, indices: Indices) -> tuple[tuple[float, .
     mean = sum(images[chunk].sum(axis=axes, dtype=np.float64) for chunk in chunks) / count
     centre = np.reshape(mean, (-1, *[1] * (images.ndim - 2)))
     square = sum(((images[chunk] - centre) ** 2).sum(axis=axes) for chunk in chunks) / count
-    std = [math.sqrt(value) or 1.0 for value in square]
+    std = [_spread(level, math.sqrt(value)) or 1.0 for level, value in zip(mean, square, strict=True)]
     return tuple(mean.tolist()), tuple(std)
+
+
+def _spread(mean: float, std: float) -> float:
+    """A standard deviation; 0 where it is within the rounding errors of the mean, and so none, or no finite number."""
+    return std if std > 1e-9 * abs(mean) and math.isfinite(std) else 0.0
 
 
 def _fit_numeric(name: str, values: Array) -> ColumnPreparation:
@@ -206,9 +212,8 @@ def _fit_numeric(name: str, values: Array) -> ColumnPreparation:
         return ColumnPreparation(name=name, numeric=True)
     fill = float(np.median(known))
     filled = np.where(missing, fill, values.astype(np.float64))
-    mean, std = float(filled.mean()), float(filled.std())
-    # A spread within the rounding errors of the mean is no spread.
-    std = std if std > 1e-9 * abs(mean) and math.isfinite(std) else 0.0
+    mean = float(filled.mean())
+    std = _spread(mean, float(filled.std()))
     return ColumnPreparation(name=name, numeric=True, fill=fill, mean=mean, std=std, indicator=len(known) < len(values))
 
 

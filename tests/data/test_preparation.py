@@ -180,3 +180,17 @@ def test_samples_that_cannot_be_prepared(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=re.escape(words)):
             preparation.transform(samples)  # type: ignore[arg-type]
+
+
+def test_what_is_constant_but_for_rounding_is_not_divided_by_its_noise() -> None:
+    rng = np.random.default_rng(0)
+    rows = dataset_from_arrays(rng.normal(size=(400, 3)), np.append(np.full(399, 0.1), 5.0))
+    preparation = fit_preparation(rows, np.arange(300))
+    assert preparation.target_std == 1
+    np.testing.assert_allclose(preparation.transform_targets(np.array([0.1, 5.0])), [0, 4.9], atol=1e-6)
+    pixels = rng.normal(size=(400, 2, 4, 4))
+    pixels[:, 1] = 0.1
+    pixels[399, 1] = 0.2
+    preparation = fit_preparation(dataset_from_arrays(pixels, np.arange(400) % 2), np.arange(300))
+    assert preparation.channel_std[1] == 1
+    assert abs(preparation.transform(pixels[399:])).max() < 10
