@@ -117,8 +117,8 @@ class StudyLease:
                 where="storage",
             )  # fmt: skip
         self._beat()
-        if owner is not None:
-            time.sleep(_SETTLE_SECONDS)
+        # Also where nobody was there: two searches that start together both read that.
+        time.sleep(_SETTLE_SECONDS)
         self._look()
         self.check()
         self._thread = threading.Thread(target=self._keep, name="metanas-lease", daemon=True)

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +248,35 @@ def test_a_second_coordinator_is_refused_with_host_and_time(toy: Any, url: str) 
         toy.session(folder, storage=url)
     study.set_user_attr("metanas:owner", owner | {"beat": now - 600})
     assert toy.session(folder, storage=url).ending is Ending.TRIALS, "one that is silent for long is dead"
+
+
+def test_of_two_coordinators_that_start_at_the_same_moment_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.create_study(storage=storage)._study_id
+    read = threading.Barrier(2)
+    beat = _lease.StudyLease._beat
+
+    def late(lease: _lease.StudyLease) -> None:
+        turn = read.wait(PATIENCE)  # both have read that there is nobody
+        time.sleep(0.1 * turn)
+        beat(lease)
+
+    monkeypatch.setattr(_lease.StudyLease, "_beat", late)
+
+    def enters(lease: _lease.StudyLease) -> bool:
+        try:
+            lease.__enter__()
+        except StudyError:
+            return False
+        return True
+
+    leases = [_lease.StudyLease(storage, study) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(enters, leases)) == [False, True]
+    for lease in leases:
+        lease.__exit__(None, None, None)
 
 
 def test_an_owner_of_this_machine_that_is_gone_is_dead_at_once(toy: Any, tmp_path: Path) -> None:
