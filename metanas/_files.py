@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metanas.errors import MetanasError
+
+_STALE_SECONDS = 3600.0
+"""Age from which a part that nobody has written to is one that a killed process left."""
 
 
 def check_name(text: str, where: str = "") -> str:
@@ -36,5 +41,14 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+        _drop_stale(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _drop_stale(path: Path) -> None:
+    """Remove what killed processes left of the same file, or it would pile up."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):  # another process may have removed it
+            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
+from metanas._files import new_file
 from metanas._version import __version__
 from metanas.errors import StudyError
 
@@ -148,12 +149,8 @@ class RunFolder:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is either the old or the new one, whatever happens."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with new_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _nearest_run(path: Path) -> str:

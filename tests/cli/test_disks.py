@@ -1,12 +1,14 @@
 """Commands whose files cannot be written: what is told, and that nothing half made is left."""
 
 import errno
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from metanas.study import RunFolder
+from metanas.study import RunFolder, write_atomically
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -56,3 +58,31 @@ def test_files_that_cannot_be_written_are_told(command: Command, tmp_path: Path)
     assert (tmp_path / "taken").read_text() == "mine"
     assert command("space", "draw", "mlp", "-o", tmp_path / "new" / "mlp.svg")[0] == 0
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mlp.svg"]
+
+
+def test_two_writers_of_a_file_do_not_tear_it(tmp_path: Path) -> None:
+    path, size = tmp_path / "report.html", 100_000
+
+    def write(letter: str) -> None:
+        for _ in range(100):
+            write_atomically(path, letter * size)
+
+    write("a")
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, letter) for letter in "ab"]
+        while not all(writer.done() for writer in writers):
+            assert path.read_text() in ("a" * size, "b" * size)
+        for writer in writers:
+            writer.result()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_of_a_file_is_removed_in_time(tmp_path: Path) -> None:
+    parts = [tmp_path / f".info.json.{name}.part" for name in ("0123abcd", "4567abcd")]
+    other = tmp_path / ".other.json.0123abcd.part"
+    for part in (*parts, other):
+        part.write_text("half")
+    for part in (parts[0], other):
+        os.utime(part, (0, 0))
+    write_atomically(tmp_path / "info.json", "{}")
+    assert sorted(tmp_path.iterdir()) == sorted([parts[1], other, tmp_path / "info.json"])
