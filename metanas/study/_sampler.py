@@ -183,8 +183,12 @@ class MetaSampler(BaseSampler):
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values is not None:
                 losses = tuple(sign * value for sign, value in zip(signs, trial.values, strict=True))
             observations.append(
-                Observation(number=trial.number, row=tuple(int(v) for v in row), losses=losses, pending=pending)
-            )
+                Observation(
+                    number=trial.number, row=tuple(int(v) for v in row), losses=losses, pending=pending,
+                    curve={step: signs[0] * value for step, value in trial.intermediate_values.items()},
+                    stopped=trial.state is TrialState.PRUNED,
+                )
+            )  # fmt: skip
         return observations
 
     def _row(self, trial: FrozenTrial) -> Row | None:

@@ -102,6 +102,30 @@ def test_what_runs_counts_as_pending() -> None:
     assert seen[-1] == [(0, True, None), (1, False, (-1.0, 2.0)), (2, False, None)]
 
 
+def test_a_pruned_trial_counts_as_stopped_early() -> None:
+    seen: list[Any] = []
+
+    class Watching(Evolution):
+        def propose(self, space: Any, observations: Any, accept: Any, rng: Any) -> Any:
+            seen[:] = observations
+            return super().propose(space, observations, accept, rng)
+
+    study = optuna.create_study(sampler=metanas.MetaSampler(space(), Watching(), seed=0), direction="maximize")
+
+    def objective(trial: optuna.Trial) -> float:
+        metanas.suggest(trial, space())
+        trial.report(0.2, 1)
+        if trial.number == 0:
+            raise optuna.TrialPruned
+        return 0.9
+
+    study.optimize(objective, n_trials=3)
+    assert [(o.losses, o.stopped, dict(o.curve)) for o in seen] == [
+        ((-0.2,), True, {1: -0.2}),
+        ((-0.9,), False, {1: -0.2}),
+    ]
+
+
 def test_constraints_hold() -> None:
     text = SPACE + "constraints: [params <= 60]\n"
     with pytest.raises(MetanasError, match="give MetaSampler input_shape and outputs"):
