@@ -18,6 +18,8 @@ def full_values(trials: Sequence[TrialRecord]) -> dict[int, float]:
     """
     good = comparable(trials)
     complete = [t for t in good if t.status is Status.COMPLETE]
+    reached = [t.values[0] for t in complete if t.values]
+    least, most = min(reached, default=math.nan), max(reached, default=math.nan)
     gains: dict[int, float | None] = {}
     values: dict[int, float] = {}
     for trial in good:
@@ -28,8 +30,7 @@ def full_values(trials: Sequence[TrialRecord]) -> dict[int, float]:
             gain = gains[trial.epochs]
             if gain is None:
                 continue
-            reached = [t.values[0] for t in complete if t.values]
-            value = min(value + gain, max(value, *reached)) if gain > 0 else max(value + gain, min(value, *reached))
+            value = min(value + gain, max(value, most)) if gain > 0 else max(value + gain, min(value, least))
         values[trial.number] = value
     return values
 

@@ -79,7 +79,7 @@ class Observations(Sequence[Observation]):
 
     def __init__(self, trials: Trials) -> None:
         self._signs = [-1.0 if direction == "maximize" else 1.0 for _, direction in trials.objectives]
-        self._space = trials.space
+        self._rows = trials.rows
         self._places: dict[int, int] = {}
         self._observations: list[Observation] = []
         trials.watch(self._update)
@@ -100,7 +100,7 @@ class Observations(Sequence[Observation]):
     def _update(self, record: TrialRecord) -> None:
         place = self._places.get(record.number)
         if place is None:
-            row = tuple(int(v) for v in self._space.to_row(record.decisions))
+            row = tuple(int(v) for v in self._rows[record.number])
             place = self._places[record.number] = len(self._observations)
             self._observations.append(Observation(number=record.number, row=row, losses=None, pending=True))
         known = self._observations[place]
@@ -188,8 +188,7 @@ class _NewInTable(_New):
         assert self.gate.table is not None
         free = np.isfinite(self.gate.table.mean_losses)
         if self.trials.records:
-            rows = np.array([self.trials.space.to_row(r.decisions) for r in self.trials.records.values()])
-            places = self.gate.table.index(rows)
+            places = self.gate.table.index(np.array(list(self.trials.rows.values())))
             free[places[places >= 0]] = False
         return free
 

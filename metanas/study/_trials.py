@@ -70,6 +70,8 @@ class Trials:
         """Dates trials, in Unix time."""
         self.records: dict[int, TrialRecord] = {}
         """What is known, by number."""
+        self.rows: dict[int, Row] = {}
+        """Their architectures in the space, in the same order; kept, as a proposal may ask for all of them."""
         self.unread: list[tuple[int, str]] = []
         """Trials of the storage that are none of this space, with the reason; a plain Optuna script may add such."""
         self._late: dict[str, list[dict[str, Any]]] = dict(storage.get_study_user_attrs(self._study_id).get(_LATE, {}))
@@ -83,13 +85,14 @@ class Trials:
             if _ID not in attributes:
                 raise MetanasError("it holds no architecture of this space")
             # A sampler's real values are between the points of a range; the nearest was evaluated.
-            decisions = self.space.to_values(self.space.to_row(active_parameters(self.space, trial.params)))
+            row = self.space.to_row(active_parameters(self.space, trial.params))
         except MetanasError as error:
             self.unread.append((trial.number, str(error)))
             return
+        self.rows[trial.number] = row
         record = TrialRecord(
             number=trial.number,
-            decisions=decisions,
+            decisions=self.space.to_values(row),
             canonical_id=attributes[_ID],
             origin=attributes.get(_ORIGIN, ""),
             status=None,
@@ -160,6 +163,7 @@ class Trials:
         trial_id = self._storage.create_new_trial(self._study_id, template)
         number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
+        self.rows[number] = row.copy()
         record = TrialRecord(
             number=number, decisions=decisions, canonical_id=canonical_id, origin=origin, status=None,
             started=started, duplicate_of=duplicate_of,
@@ -194,6 +198,7 @@ class Trials:
             self._storage.set_trial_system_attr(self._ids[number], key, value)
         # Last, because it marks the trial as one of ours.
         self._storage.set_trial_user_attr(self._ids[number], _ID, canonical_id)
+        self.rows[number] = row.copy()
         record = TrialRecord(
             number=number, decisions=self.space.to_values(row), canonical_id=canonical_id, origin=origin, status=None,
             started=self.clock(), duplicate_of=duplicate_of,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from metanas.errors import MetanasError
+from metanas.space import SearchSpace
 from metanas.study import Ending, RunFolder, SearchResult, create_run, plan, read_run_file, read_timeline, run_session
 from metanas.trial import Status
 
@@ -148,3 +149,13 @@ def test_a_table_that_changed_is_not_gone_on_with(tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("p,1,80", "p,1,99"))
     with pytest.raises(MetanasError, match="must stay as they were"):
         run_session(folder, sets=["search.trials=9"])
+
+
+def test_what_is_open_is_told_without_reading_all_trials_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    to_row = SearchSpace.to_row
+    path = _write(tmp_path, search={"strategy": "gp", "trials": 15}, workers={"engine": "inline"})
+    folder = create_run(plan(read_run_file(path)), tmp_path / "runs")
+    monkeypatch.setattr(SearchSpace, "to_row", lambda space, values: read.append(1) or to_row(space, values))
+    run_session(folder)
+    assert len(read) < 4 * 15, "a few for each trial, not for each of the others too"
