@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from metanas.data._dataset import KINDS, Array, Column, Dataset, Kind, Table, Texts, refuse_infinite
-from metanas.data._targets import check_classes, read_targets
+from metanas.data._targets import check_targets, read_targets
 from metanas.errors import DataError, near_miss
 
 _MOST_IDS = 10_000_000
@@ -75,7 +75,7 @@ def from_arrays(
         x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
     found_kind: Kind = kind or ("table" if x.ndim == 2 else "image")
     targets = read_targets(y, kind=found_kind, task=task, where=where, names=classes)
-    check_classes(targets, where=where, test=test)
+    check_targets(targets, where=where, test=test)
     inputs = _table(x, columns) if found_kind == "table" else _INPUTS[found_kind](x, where)
     return Dataset(
         name=name,

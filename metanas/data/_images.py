@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from metanas.data._dataset import Array, Dataset
-from metanas.data._targets import check_classes, read_targets
+from metanas.data._targets import check_targets, read_targets
 from metanas.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -35,7 +35,7 @@ def load_images(folder: Path, *, size: tuple[int, int] | None = None, task: str 
     paths = [path for name in classes for path in found[name]]
     numbers = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
     targets = read_targets(numbers, kind="image", task=task, where=where, names=classes)
-    check_classes(targets, where=where)
+    check_targets(targets, where=where)
     images = list(read_images(paths, size=size))
     return Dataset(
         name=folder.name,

@@ -15,7 +15,7 @@ import polars as pl
 
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._preparation import MISSING_TEXTS
-from metanas.data._targets import Targets, check_classes, plain_class, read_targets, refuse_rows
+from metanas.data._targets import Targets, check_targets, plain_class, read_targets, refuse_rows
 from metanas.errors import DataError, near_miss
 
 _SEPARATORS = (",", ";", "\t")
@@ -57,7 +57,7 @@ def load_table(
         remedy = "add columns or ignore fewer"
         raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
     targets = _targets(frame[target], path, kind=kind, task=task)
-    check_classes(targets, where=f"{where}: column {target!r}")
+    check_targets(targets, where=f"{where}: column {target!r}")
     columns = [] if kind == "tokens" else [_column(series, where) for series in inputs]
     return Dataset(
         name=path.stem,

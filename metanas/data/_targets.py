@@ -53,8 +53,8 @@ def read_targets(values: Array, *, kind: Kind, task: str | None, where: str, nam
     return Targets("classification", numbers.astype(np.int64), classes)
 
 
-def check_classes(targets: Targets, *, where: str, test: Array | None = None) -> None:
-    """Refuse classes that no split can serve; ``test``, rows set apart for testing, leaves two parts to fill.
+def check_targets(targets: Targets, *, where: str, test: Array | None = None) -> None:
+    """Refuse targets that no split can serve; ``test``, rows set apart for testing, leaves two parts to fill.
 
     Raises DataError.
     """
@@ -62,6 +62,10 @@ def check_classes(targets: Targets, *, where: str, test: Array | None = None) ->
         if np.ptp(targets.values) == 0:
             found = f"{targets.values[0]:g} in every row"
             raise DataError("the target must vary", found=found, where=where, remedy="name another target")
+        left = len(targets.values) - (0 if test is None else len(test))
+        if left < 2:
+            rule, found = "training and validation need a sample each", f"{left} beside those to test on"
+            raise DataError(rule, found=found, where=where, remedy="add samples")
         return
     if len(targets.classes) < 2:
         remedy = "name another target, or add samples of another class"

@@ -160,6 +160,9 @@ def test_classes_that_cannot_be_told_apart_or_split() -> None:
     assert "at least 2" in refused_arrays(x, ["a"] * 11 + ["b"], x_test=x, y_test=["b"] * 12).rule
     assert "vary" in refused_arrays(x, [1.5] * 12).rule
     assert "at least 3" in refused_arrays(x[:2], [1.5, 2.5]).rule
+    error = refused_arrays(x[:1], [1.5], x_test=x, y_test=np.arange(12) + 0.5)
+    assert "validation" in error.rule
+    assert error.found == "1 beside those to test on"
 
 
 def test_arrays_of_the_wrong_form() -> None:
