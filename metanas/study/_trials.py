@@ -222,7 +222,7 @@ class Trials:
         if all_objectives:
             points = {**points, epoch: tuple(metrics.get(name, math.nan) for name, _ in self.objectives)}
             kept = {str(key): list(point) for key, point in points.items()}
-            self._storage.set_trial_user_attr(self._ids[number], _POINTS, _finite_json(kept))
+            self._storage.set_trial_user_attr(self._ids[number], _POINTS, _plain_json(kept))
         self._set(replace(record, curve={**record.curve, epoch: value}, points=points, epochs=epoch))
 
     def prunes(self, number: int, pruner: optuna.pruners.BasePruner) -> bool:
@@ -245,7 +245,7 @@ class Trials:
         if record.status is None:
             self._storage.set_trial_user_attr(self._ids[number], _HISTORY, _history_json(record))
         else:  # Optuna lets nobody change a trial that has ended.
-            self._late.setdefault(str(number), []).append(_finite_json(late.to_json()))
+            self._late.setdefault(str(number), []).append(_plain_json(late.to_json()))
             self._storage.set_study_user_attr(self._study_id, _LATE, self._late)
         self._set(record)
 
@@ -254,7 +254,7 @@ class Trials:
         ended = self.clock()
         record = self._with_result(self.records[number], result, ended)
         self._jobs[number] = result.job_id
-        stored = {**_finite_json(result.to_json()), "ended": ended}
+        stored = {**_plain_json(result.to_json()), "ended": ended}
         self._storage.set_trial_user_attr(self._ids[number], _RESULT, stored)
         self._set(record)
         self._close(number)
@@ -319,9 +319,9 @@ def open_study(
 
 
 def _history_json(record: TrialRecord) -> list[dict[str, Any]]:
-    return [dict(_finite_json(attempt.to_json())) for attempt in record.history]
+    return [dict(_plain_json(attempt.to_json())) for attempt in record.history]
 
 
-def _finite_json(data: Any) -> Any:
-    """NaN and infinities as JSON lets Python write and read them; everything else checked to be JSON."""
+def _plain_json(data: Any) -> Any:
+    """``data`` as it comes back from JSON, which in Python holds NaN and infinities too."""
     return json.loads(json.dumps(data))
