@@ -164,7 +164,7 @@ class _Progress(Listener):
         ranked = int(result.metrics.get("candidates", 0))
         short = result.epochs < self.supernet_epochs
         early = f", trained for {counted(result.epochs, 'epoch')} in its share of the time" if short else ""
-        self.say(f"The supernet has ranked {counted(ranked, 'network')} ({duration(result.seconds)}{early}).")
+        self.say(f"The supernet has ranked {counted(ranked, 'network')} ({duration(result.seconds or 0.0)}{early}).")
         if collapsed := int(result.metrics.get("collapsed", 0)):
             self.say(
                 f"Ops without weights had won the decisions after epoch {collapsed}; from then on all were trained evenly."

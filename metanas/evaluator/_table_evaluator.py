@@ -58,7 +58,7 @@ class TableEvaluator:
         if place < 0:
             return Result(
                 job_id=job.id, status=Status.FAILED, message=f"the table {self.table.name} has no such architecture",
-                remedy="add its row, or constrain the space to what the table has",
+                remedy="add its row, or constrain the space to what the table has", seconds=0.0,
             )  # fmt: skip
         metrics = {
             name: float(np.nanmean(values[place]))

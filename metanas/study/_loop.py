@@ -292,7 +292,7 @@ class Search:
             return
         self._losses[number] += 1
         attempt = Attempt(
-            job_id=result.job_id, status=result.status, epochs=result.epochs, seconds=result.seconds,
+            job_id=result.job_id, status=result.status, epochs=result.epochs, seconds=result.seconds or 0.0,
             message=result.message,
         )  # fmt: skip
         if self._losses[number] <= self.run_file.retries:

@@ -78,7 +78,7 @@ class Recovery:
         self._trials.note(
             number,
             Attempt(
-                job_id=result.job_id, status=result.status, epochs=result.epochs, seconds=result.seconds,
+                job_id=result.job_id, status=result.status, epochs=result.epochs, seconds=result.seconds or 0.0,
                 message=message, late=True,
             ),
         )  # fmt: skip

@@ -277,8 +277,8 @@ class Trials:
             status, message = Status.FAILED, _unmeasured([name for name, _ in self.objectives], result.metrics)
         return replace(
             record, status=status, values=tuple(values) if whole else None, metrics=dict(result.metrics),
-            epochs=result.epochs, seconds=0.0 if record.duplicate_of is not None else result.seconds, ended=ended,
-            message=message,
+            epochs=result.epochs, seconds=0.0 if record.duplicate_of is not None else result.seconds or 0.0,
+            ended=ended, message=message,
         )  # fmt: skip
 
 

@@ -72,8 +72,8 @@ class Result:
     (multiply-adds of one sample), ``memory`` (bytes), ``latency_ms``."""
     epochs: int = 0
     """Epochs done."""
-    seconds: float = 0.0
-    """Wall time of the job in the worker."""
+    seconds: float | None = None
+    """Wall time of the job in the worker, which measures it where its evaluator says None."""
     message: str = ""
     """Why it did not complete."""
     remedy: str = ""

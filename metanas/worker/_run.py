@@ -52,7 +52,7 @@ def _evaluate(
         result = evaluator.evaluate(job, report)
         if not isinstance(result, Result) or result.job_id != job.id:
             raise TypeError(f"evaluate() must return the Result of job {job.id}, found {result!r}")
-        seconds = float(result.seconds)
+        seconds = time.perf_counter() - began if result.seconds is None else float(result.seconds)
         return dataclasses.replace(result, metrics=_plain(result.metrics), epochs=int(result.epochs), seconds=seconds)
     # SystemExit: a user's sys.exit() must not end the worker.
     except (Exception, SystemExit) as error:

@@ -119,7 +119,7 @@ class SimulatedEngine(Engine):
         running.waits = False
         assert isinstance(event, Reported | Ended)
         seconds = event.report.seconds if isinstance(event, Reported) else event.result.seconds
-        self._come(max(self._clock, running.began + seconds), event)
+        self._come(max(self._clock, running.began + (seconds or 0.0)), event)
         return begun
 
     def _come(self, moment: float, event: Reported | Ended) -> None:

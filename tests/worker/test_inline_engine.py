@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ class Noting:
         """Note each epoch, and the end whatever it be."""
         if "interrupt" in job.decisions:
             raise KeyboardInterrupt
+        time.sleep(float(job.decisions.get("sleep", 0)))
         metrics: dict[str, Any] = {"value": np.float32(0.1), "count": np.int64(3)}
         try:
             for epoch in range(1, job.epochs + 1):
@@ -74,3 +76,11 @@ def test_numbers_of_numpy_become_plain() -> None:
         metrics = run_one(engine, make_job(1)).metrics
     assert metrics == {"value": float(np.float32(0.1)), "count": 3.0}
     assert {type(value) for value in metrics.values()} == {float}
+
+
+def test_an_evaluation_that_tells_no_seconds_is_timed() -> None:
+    began = time.perf_counter()
+    with InlineEngine(HERE) as engine:
+        result = run_one(engine, make_job(1, sleep=0.05))
+    assert result.seconds is not None
+    assert 0.05 <= result.seconds <= time.perf_counter() - began
