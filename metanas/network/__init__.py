@@ -5,6 +5,7 @@ from metanas.network._export import export_onnx, export_source
 from metanas.network._modules import Attention
 from metanas.network._supernet import Supernet, recalibrate
 from metanas.network._user import user_modules
+from metanas.network._weights import load_weights
 
 __all__ = [
     "Attention",
@@ -13,6 +14,7 @@ __all__ = [
     "build_network",
     "export_onnx",
     "export_source",
+    "load_weights",
     "recalibrate",
     "user_modules",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from metanas.architecture import Module, Shape, ShapeError
+from metanas.architecture import LayerGraph, Module, Shape, ShapeError
 from metanas.errors import MetanasError
 
 
@@ -49,6 +49,11 @@ def _measured(path: str, shape: Shape, arguments: tuple[tuple[str, Any], ...]) -
         raise ShapeError(f"{path} returns a tensor (batch, ...)", found=str(getattr(result, "shape", type(result))))
     params = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return Module(tuple(result.shape[1:]), params, 0)
+
+
+def user_paths(graph: LayerGraph) -> list[str]:
+    """Modules of the user's in a network, each ``package.module:Class``."""
+    return sorted({layer.kind for layer in graph.layers if ":" in layer.kind})
 
 
 def user_class(path: str) -> Any:

@@ -114,9 +114,7 @@ class SearchResult:
     @cached_property
     def network(self) -> Network:
         """The trained network, on the CPU, ready to predict."""
-        from safetensors.torch import load_file
-
-        from metanas.network import build_network, user_modules
+        from metanas.network import build_network, load_weights, user_modules
 
         data = json.loads(self.artefact("architecture.json").read_text(encoding="utf-8"))
         architecture = Architecture.from_values(self._run[1], data["decisions"])
@@ -125,7 +123,7 @@ class SearchResult:
         network = build_network(
             architecture.layers(self.preparation.input_shape, outputs, self.preparation.vocabulary, modules=modules)
         )
-        network.load_state_dict(load_file(self.artefact("weights.safetensors")))
+        load_weights(network, self.artefact("weights.safetensors"))
         return network.eval()
 
     def predict(self, samples: Any) -> np.ndarray[Any, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from metanas._search import start
@@ -308,19 +311,23 @@ def test_texts_and_pairs(tmp_path: Path, command: Command) -> None:
     assert known != new, "004 is a user of the search, 4 is none"
 
 
-def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "doubled_to_predict.py").write_text(
-        "import torch\n\n\nclass Doubled(torch.nn.Module):\n    def forward(self, x):\n        return 2 * x\n"
+def searched_with(module: str, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a search with an op of one's own: ``Own`` in a module with this code."""
+    (folder / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    (folder / "own.yaml").write_text(
+        f"space: own\ninput: table\nops: {{own: {{python: '{module}:Own'}}}}\n"
+        "network: [{dense: {units: {choice: [4, 8]}}}, own, head]\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own.yaml").write_text(
-        "space: own\ninput: table\nops: {doubled: {python: 'doubled_to_predict:Doubled'}}\n"
-        "network: [{dense: {units: {choice: [4, 8]}}}, doubled, head]\n"
-    )
-    table(tmp_path / "old.csv", ["age", "place", "plan"])
+    table(folder / "old.csv", ["age", "place", "plan"])
     text = "space: own.yaml\ndata: {table: old.csv, target: plan}\nworkers: {engine: inline}\nsearch: {trials: 1}\ntrain: {epochs: 1}\n"
-    run = parse_run_text(text, "run.yaml", base=tmp_path)
-    folder = start(run, runs=tmp_path / "runs", quiet=True, allow_python=True).folder.path
+    run = parse_run_text(text, "run.yaml", base=folder)
+    return start(run, runs=folder / "runs", quiet=True, allow_python=True).folder.path
+
+
+def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubled = "import torch\n\n\nclass Own(torch.nn.Module):\n    def forward(self, x):\n        return 2 * x\n"
+    folder = searched_with("doubled_to_predict", doubled, tmp_path, monkeypatch)
     code, _, err = command("predict", folder, tmp_path / "old.csv")
     assert code == 2
     assert "--allow-python" in err
@@ -329,3 +336,23 @@ def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pyte
     # To copy files no code is needed.
     assert command("export", folder, tmp_path / "copy")[0] == 0
     assert "doubled_to_predict" in (tmp_path / "copy" / "network.py").read_text()
+
+
+def test_a_module_that_changed_since_the_search_is_told(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = "import torch\n\n\nclass Own(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    scaled += "        self.scale = torch.nn.Parameter(torch.ones(1))\n\n    def forward(self, x):\n        return self.scale * x\n"
+    folder = searched_with("scaled_to_predict", scaled, tmp_path, monkeypatch)
+    Own = sys.modules["scaled_to_predict"].Own
+
+    def changed(self: Any) -> None:
+        super(Own, self).__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1, 1))
+        self.shift = torch.nn.Parameter(torch.ones(1))
+
+    monkeypatch.setattr(Own, "__init__", changed)
+    code, _, err = command("predict", folder, tmp_path / "old.csv", "--allow-python")
+    assert code == 2
+    assert "own_module.scale of shape [1, 1], and [1] in the file; own_module.shift, which is not in the file" in err
+    assert "restore the code of scaled_to_predict:Own as it was then, or search again" in err
