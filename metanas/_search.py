@@ -281,6 +281,7 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         strategy=run.strategy,
         predictor=predictor_line(folder),
         looked_up=run.looked_up,
+        trains=run.trains,
         under_way=owner_of(folder) is not None,
         seed=run.seed,
         trials=run.trials,

@@ -142,7 +142,7 @@ def _final_failure(folder: RunFolder) -> str:
 def _trains(result: SearchResult) -> bool:
     from metanas.study import read_run_file
 
-    return read_run_file(result.folder.run_file).evaluator == "train"
+    return read_run_file(result.folder.run_file).trains
 
 
 def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
@@ -175,7 +175,8 @@ def _as_text(result: SearchResult, found: bool) -> str:
     if best is None:
         failed = [t for t in result.trials if t.status is not None]
         if failed:
-            lines.append(f"No network could be trained in {counted(len(failed), 'trial')}.")
+            came = "network could be trained" if _trains(result) else "architecture got a value"
+            lines.append(f"No {came} in {counted(len(failed), 'trial')}.")
             lines.append(f"The last said: {failed[-1].message}")
         else:
             lines.append(

@@ -79,13 +79,13 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
     elif owner is None and elsewhere is None:
         missing = run_file.trials is not None and table.evaluations < run_file.trials
         ended = timeline.ending not in ("", Ending.INTERRUPTED, Ending.TRIALS if missing else "")
-        if ended and run_file.evaluator != "train":
+        if ended and not run_file.trains:
             click.echo(f"Finished: {timeline.ending}.")
         elif ended and table.best is None:
             click.echo(f"Ended without a network: {timeline.ending}.")
         elif missing and not ended:
             click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
-        elif table.best is not None and run_file.evaluator == "train":
+        elif table.best is not None and run_file.trains:
             click.echo(f"The best network is not trained yet; go on with: metanas resume {shlex.quote(str(run))}")
 
 

@@ -60,7 +60,9 @@ class RunSummary:
     predictor: str = ""
     """What it knew from earlier searches, in one line."""
     looked_up: bool = False
-    """Whether results come from a table, and no network is trained."""
+    """Whether results come from a table."""
+    trains: bool = True
+    """Whether the search trains networks itself, and the best one for good at its end."""
     seed: int
     """Seed of the search."""
     under_way: bool = False

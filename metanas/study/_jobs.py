@@ -30,7 +30,7 @@ class Jobs:
         """Epochs after which a trial waits for the search's word."""
         # After a power cut a session may give the same attempt of the same number to another architecture.
         self._session = secrets.token_hex(3)
-        self._trains = run.evaluator == "train"
+        self._trains = run.trains
         self.trials: dict[str, int] = {}
         """Id of a job under way -> number of its trial."""
 

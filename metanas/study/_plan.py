@@ -101,7 +101,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         run.space, base=run.base, train=run.train_syntax, constraints=run.constraints, allow_python=allow_python
     )
     model = _model(run, space)
-    if run.strategy == "supernet" and run.evaluator != "train":
+    if run.strategy == "supernet" and not run.trains:
         raise MetanasError(
             "a supernet is trained, so its search trains networks too", found="another evaluator", where=run.file,
             remedy="leave 'evaluator' out, or use another strategy",
@@ -117,7 +117,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             f"{dataset.name}, which is {_an(dataset.kind)} set", where=run.file,
             remedy=f"choose a space with 'input: {dataset.kind}'",
         )  # fmt: skip
-    if space.tabular and run.evaluator == "train":
+    if space.tabular and run.trains:
         raise MetanasError(
             "a tabular space has no networks to train", found=f"the space {space.name}", where=run.file,
             remedy="give an 'evaluator' that looks results up",
@@ -125,7 +125,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     objectives = run.objectives or _default_objective(dataset)
     model = _of_quality(model, run, objectives)
     for name, _ in objectives:
-        if (run.evaluator == "train" and name not in COSTS) and (
+        if (run.trains and name not in COSTS) and (
             problem := metric_problem(
                 name, task=dataset.task, where=f"{run.file}: objective", allow_python=allow_python
             )

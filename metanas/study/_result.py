@@ -180,9 +180,11 @@ class SearchResult:
         if path.is_file():
             return path
         where = str(self.folder.path)
-        if read_run_file(self.folder.run_file).looked_up:
+        run = read_run_file(self.folder.run_file)
+        if not run.trains:
+            kind = "over a table" if run.looked_up else "with an evaluator of your own"
             raise StudyError(
-                "a search over a table trains no network", found=f"no {name}", where=where,
+                f"a search {kind} trains no network", found=f"no {name}", where=where,
                 remedy=f"see its architecture with: metanas architecture show {where}",
             )  # fmt: skip
         if read_final(self.folder) is not None:

@@ -85,3 +85,8 @@ class RunFile:
     def looked_up(self) -> bool:
         """Whether results come from a table, and nothing is trained."""
         return isinstance(self.evaluator, dict) and "table" in self.evaluator
+
+    @property
+    def trains(self) -> bool:
+        """Whether the search trains networks itself, and the best one for good at its end."""
+        return self.evaluator == "train"

@@ -123,7 +123,7 @@ def run_session(
                         listener.carried_over((len(carried), len(model.sources)), kept, all_of)
                 if on_search is not None:
                     on_search(search)
-                outcome = _outcome(search, trains=run.evaluator == "train")
+                outcome = _outcome(search, trains=run.trains)
                 finished = True
             finally:
                 engine.close(kill=not finished)

@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_no_half_export(
 
 
 def test_export_of_an_unfinished_search(toy: Any, command: Command) -> None:
-    folder = toy.create()
+    folder = toy.create(evaluator="train", search={"trials": 2})
     toy.session(folder, stop_after=1)
     for kind in ("pytorch", "onnx"):
         code, _, err = command("export", folder.path, toy.folder / "out", "--format", kind)
