@@ -96,6 +96,11 @@ class Architecture:
         """Its ops, cut edges and identities gone."""
         return expand(self.space.template, self.row, self.space.choices(self.array))
 
+    @property
+    def modules(self) -> list[str]:
+        """Modules of the user's in it, each ``package.module:Class``."""
+        return sorted({str(node.parameters["module"]) for node in self.graph.nodes if node.op == "python"})
+
     @cached_property
     def canonical_id(self) -> str:
         """Equal for architectures that denote the same network and the same training."""

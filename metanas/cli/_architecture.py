@@ -142,7 +142,7 @@ def _samples(data: Data) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
 
 def _modules(found: Architecture, allow_python: bool) -> Modules | None:
     """What says the shapes of modules of the user's; None without them, as it loads torch, or where they are not allowed."""
-    if not allow_python or all(node.op != "python" for node in found.graph.nodes):
+    if not allow_python or not found.modules:
         return None
     from metanas.network import user_modules
 

@@ -17,14 +17,14 @@ from metanas._lazy import optional_import
 from metanas.architecture import Layer, LayerGraph
 from metanas.network._build import FUNCTIONS, Network
 from metanas.network._modules import MODULES
-from metanas.network._user import shape_argument
+from metanas.network._user import shape_argument, user_paths
 
 _REMARK = re.compile(r"  # type: ignore\S*")
 
 _TEMPLATE = '''\
 """{title}
 
-Written by metanas {version}. Needs torch and safetensors, not metanas.
+Written by metanas {version}. Needs {needs}, not metanas.
 
     import network
     outputs = network.load()({usage})
@@ -86,7 +86,7 @@ def export_source(graph: LayerGraph, *, title: str, version: str, preparation: s
     ]  # fmt: skip
     modules = _modules(graph)
     return _TEMPLATE.format(
-        imports=_imports(graph), modules=modules, standard="import math\n" if "math." in modules else "", ids=" of ids, int64" if graph.vocabulary else "",
+        needs=_needs(graph), imports=_imports(graph), modules=modules, standard="import math\n" if "math." in modules else "", ids=" of ids, int64" if graph.vocabulary else "",
         title=title.replace("\\", "/").replace('"', "'"), version=version, usage="network.prepare(samples)" if preparation else "samples", init="\n".join(init),
         preparation=f"{preparation.strip()}\n\n" if preparation else "", forward="\n".join(forward),
         shape=", ".join(map(str, graph.input_shape)), outputs=math.prod(graph.layers[graph.output].shape),
@@ -104,8 +104,13 @@ def _constructor(graph: LayerGraph, layer: Layer) -> str:
 
 def _imports(graph: LayerGraph) -> str:
     """Lines that import modules of the user's."""
-    paths = sorted({layer.kind for layer in graph.layers if ":" in layer.kind})
-    return "".join(f"from {path.partition(':')[0]} import {path.partition(':')[2]}\n" for path in paths)
+    return "".join(f"from {path.partition(':')[0]} import {path.partition(':')[2]}\n" for path in user_paths(graph))
+
+
+def _needs(graph: LayerGraph) -> str:
+    """What must be importable where the file is used, in words."""
+    own = sorted({path.partition(":")[0] for path in user_paths(graph)})
+    return f"torch, safetensors and your {', '.join(own)}" if own else "torch and safetensors"
 
 
 def _modules(graph: LayerGraph) -> str:

@@ -100,6 +100,11 @@ class SearchResult:
         """The best architecture."""
         return Architecture.from_values(self._run[1], self.best.decisions)
 
+    @cached_property
+    def trained(self) -> Architecture:
+        """The architecture of :attr:`network`, which the strategy chose and which need not be the best trial's."""
+        return Architecture.from_json(self._run[1], self.artefact("architecture.json").read_text(encoding="utf-8"))
+
     @property
     def metrics(self) -> Mapping[str, float]:
         """Of the final network: ``test_…`` on the test split, and its costs; empty before the final training."""
@@ -116,8 +121,7 @@ class SearchResult:
         """The trained network, on the CPU, ready to predict."""
         from metanas.network import build_network, load_weights, user_modules
 
-        data = json.loads(self.artefact("architecture.json").read_text(encoding="utf-8"))
-        architecture = Architecture.from_values(self._run[1], data["decisions"])
+        architecture = self.trained
         outputs = len(self.preparation.classes) or 1
         modules = user_modules if self.allow_python else None
         network = build_network(

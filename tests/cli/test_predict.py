@@ -334,8 +334,11 @@ def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pyte
     code, out, _ = command("predict", folder, tmp_path / "old.csv", "--allow-python")
     assert (code, len(rows(out))) == (0, 120)
     # To copy files no code is needed.
-    assert command("export", folder, tmp_path / "copy")[0] == 0
-    assert "doubled_to_predict" in (tmp_path / "copy" / "network.py").read_text()
+    code, out, err = command("export", folder, tmp_path / "copy")
+    assert (code, out) == (0, f"{tmp_path / 'copy'}\n")
+    assert "imports doubled_to_predict of yours" in err
+    text = (tmp_path / "copy" / "network.py").read_text()
+    assert "Needs torch, safetensors and your doubled_to_predict, not metanas." in text
 
 
 def test_a_module_that_changed_since_the_search_is_told(
