@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import shutil
 import signal
 import threading
@@ -25,7 +24,7 @@ from metanas.architecture import Architecture, ShapeError
 from metanas.data import dataset_from_arrays
 from metanas.errors import MetanasError, file_errors
 from metanas.report import DataSummary, DecisionSummary, RunSummary, render_report
-from metanas.space import SearchSpace
+from metanas.space import SearchSpace, ops_in
 from metanas.study import (
     Ending,
     RunFile,
@@ -304,10 +303,10 @@ def write_report(folder: RunFolder, *, storage: str | None = None) -> Path:
         if folder.best.is_dir()
         else (),
         # All settings are in this one, those of the command line too.
-        command=f"metanas search {shlex.quote(str(folder.run_file))}",
-        use=f"metanas predict {shlex.quote(str(folder.path))} SAMPLES" if final else "",
+        command=folder.command("search", file=folder.run_file.name),
+        use=folder.command("predict", "SAMPLES", python="python" in ops_in(space.template)) if final else "",
     )
-    with disk_errors(folder.path):
+    with disk_errors(folder):
         write_atomically(folder.report, render_report(summary, records))
     return folder.report
 

@@ -120,7 +120,7 @@ def _finish(folder: RunFolder, session: Callable[[], SearchResult], as_json: boo
     try:
         result = session()
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. All results are kept; go on with: metanas resume {folder.path}", err=True)
+        click.echo(f"Interrupted. All results are kept; go on with: {folder.command('resume')}", err=True)
         return EXIT_INTERRUPTED
     found = (folder.best / "weights.safetensors").is_file()
     failed = not found and (_trains(result) or all(trial.values is None for trial in result.trials))
@@ -134,9 +134,9 @@ def _final_failure(folder: RunFolder) -> str:
 
     failure = read_final_failure(folder)
     if failure is None:
-        return f"The network is not trained yet; go on with: metanas resume {folder.path}"
+        return f"The network is not trained yet; go on with: {folder.command('resume')}"
     said = "; ".join(filter(None, (failure.message or failure.status.value, failure.remedy)))
-    return f"The final training failed: {said}. Try again with: metanas resume {folder.path}"
+    return f"The final training failed: {said}. Try again with: {folder.command('resume')}"
 
 
 def _trains(result: SearchResult) -> bool:
@@ -179,9 +179,8 @@ def _as_text(result: SearchResult, found: bool) -> str:
             lines.append(f"No {came} in {counted(len(failed), 'trial')}.")
             lines.append(f"The last said: {failed[-1].message}")
         else:
-            lines.append(
-                f"No trial came to its end; give it more with: metanas resume {result.folder.path} --set search.KEY=VALUE"
-            )
+            more_time = result.folder.command("resume", "--set", "search.KEY=VALUE")
+            lines.append(f"No trial came to its end; give it more with: {more_time}")
     else:
         evaluated = status_table(result.trials, result.objectives).evaluations
         lines.append(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 import time
 from pathlib import Path
 
@@ -84,9 +83,9 @@ def status(run: Path, storage: str | None, as_json: bool) -> None:
         elif ended and table.best is None:
             click.echo(f"Ended without a network: {timeline.ending}.")
         elif missing and not ended:
-            click.echo(f"Not finished, and nothing runs; go on with: metanas resume {shlex.quote(str(run))}")
+            click.echo(f"Not finished, and nothing runs; go on with: {folder.command('resume')}")
         elif table.best is not None and run_file.trains:
-            click.echo(f"The best network is not trained yet; go on with: metanas resume {shlex.quote(str(run))}")
+            click.echo(f"The best network is not trained yet; go on with: {folder.command('resume')}")
 
 
 @click.command()

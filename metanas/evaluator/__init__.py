@@ -9,7 +9,7 @@ from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_p
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
-from metanas.evaluator._recipe_check import check_space_recipe, recipe_schema
+from metanas.evaluator._recipe_check import check_space_recipe, recipe_names_python, recipe_schema
 from metanas.evaluator._step import step_seconds
 from metanas.evaluator._supernet_methods import METHODS, SupernetMethod
 from metanas.evaluator._table_evaluator import table_of
@@ -33,6 +33,7 @@ __all__ = [
     "check_space_recipe",
     "metric_problem",
     "proxy_scores",
+    "recipe_names_python",
     "recipe_problems",
     "recipe_schema",
     "step_seconds",

@@ -63,6 +63,12 @@ def _problem(space: SearchSpace, key: str, allow_python: bool) -> MetanasError |
     return None
 
 
+def recipe_names_python(space: SearchSpace) -> bool:
+    """Whether some setting of a space may name code of the user's."""
+    values = (value for key in space.recipe for value in islice(_values(space, space.recipe[key]), _MAX_VALUES))
+    return any(isinstance(value, str) and DOTTED_NAME.fullmatch(value) for value in values)
+
+
 def _values(space: SearchSpace, value: Value) -> Iterator[Any]:
     """All values that a setting may have."""
     columns = sorted(decisions_in(value))

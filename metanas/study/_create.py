@@ -47,6 +47,7 @@ def create_run(planned: Plan, parent: Path, *, study: str | None = None) -> RunF
                 "run_file": run.file,
                 "space": run.space,
                 "study": study or _new_study(folder, run),
+                "needs_python": planned.needs_python,
                 "data": planned.data_info,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -141,6 +142,13 @@ class RunFolder:
         except (OSError, json.JSONDecodeError):
             return {}
         return data if isinstance(data, dict) else {}
+
+    def command(self, name: str, *more: str, file: str = "", python: bool | None = None) -> str:
+        """A command on this run, or on a ``file`` of its, as it is typed; with ``--allow-python`` where ``python``, which
+        by default is whether the run names code of the user's.
+        """
+        allowed = self.read_info().get("needs_python") if python is None else python
+        return shlex.join(["metanas", name, str(self.path / file), *more, *(["--allow-python"] if allowed else [])])
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Keep what a reader needs to know besides the trials."""

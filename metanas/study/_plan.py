@@ -13,9 +13,17 @@ import numpy as np
 from metanas._rng import generator
 from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
 from metanas.errors import MetanasError
-from metanas.evaluator import COSTS, DEFAULT_METRIC, METRICS, metric_problem, recipe_problems, table_of
+from metanas.evaluator import (
+    COSTS,
+    DEFAULT_METRIC,
+    METRICS,
+    metric_problem,
+    recipe_names_python,
+    recipe_problems,
+    table_of,
+)
 from metanas.predictor import NO_PREDICTOR, SpaceModel, model_for
-from metanas.space import Rows, SearchSpace, did_you_mean, load_space
+from metanas.space import Rows, SearchSpace, did_you_mean, load_space, ops_in
 from metanas.study._folder import RunFolder
 from metanas.study._gate import Gate
 from metanas.study._objective_keys import first_quality
@@ -51,6 +59,13 @@ class Plan:
         if self.dataset is None:
             return tuple(names)
         return tuple(dict.fromkeys([*names, DEFAULT_METRIC[self.dataset.task], "loss"]))
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether code of the user's is named, so that the search goes on only where that is allowed."""
+        own = isinstance(self.run.evaluator, dict) and "python" in self.run.evaluator
+        metrics = self.run.trains and any(name not in METRICS and name not in COSTS for name, _ in self.objectives)
+        return own or metrics or "python" in ops_in(self.space.template) or recipe_names_python(self.space)
 
     @property
     def fingerprint(self) -> str:

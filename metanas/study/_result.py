@@ -194,18 +194,18 @@ class SearchResult:
         if read_final(self.folder) is not None:
             raise StudyError(
                 "the files of the network belong together", found=f"no {name}", where=str(self.folder.best),
-                remedy=f"train it again with: metanas resume {where}",
+                remedy=f"train it again with: {self.folder.command('resume')}",
             )  # fmt: skip
         if self.trials and best_trial(self.trials, [direction for _, direction in self.objectives]) is None:
             raise self._none_succeeded()
         raise StudyError(
             "the search must have finished", found=f"no {name}", where=where,
-            remedy=f"finish it with: metanas resume {where}",
+            remedy=f"finish it with: {self.folder.command('resume')}",
         )  # fmt: skip
 
     def _none_succeeded(self) -> StudyError:
         failed = [trial for trial in self.trials if trial.message]
-        found, remedy = "none", f"finish the search with: metanas resume {self.folder.path}"
+        found, remedy = "none", f"finish the search with: {self.folder.command('resume')}"
         if failed:
             found = f"none of {len(self.trials)}; the last said: {failed[-1].message}"
             remedy = f"change what that says and search again; all trials are in {self.folder.report}"

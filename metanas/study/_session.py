@@ -69,7 +69,7 @@ def run_session(
         If another process works on the run, its data changed, its study cannot be read, or the search cannot go on.
 
     """
-    with disk_errors(folder.path), Lease(folder):
+    with disk_errors(folder), Lease(folder):
         run = read_run_file(folder.run_file, sets=sets)
         planned = plan(run, allow_python=allow_python)
         _same_data(folder, planned)
@@ -98,7 +98,7 @@ def run_session(
                 since=max(time_so_far(folder.log)[1], *(r.ended or r.started or 0.0 for r in trials.records.values()), 0.0),
             )  # fmt: skip
             trials.clock = engine.time
-            folder.write_info(folder.read_info() | {"workers": engine.capacity})
+            folder.write_info(folder.read_info() | {"workers": engine.capacity, "needs_python": planned.needs_python})
             finished = False
             try:
                 search = Search(
@@ -224,6 +224,6 @@ def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile,
     except KeyError:
         raise StudyError(
             "the storage must hold the run's study", found=f"none called {name}", where=str(folder.path),
-            remedy="start the search with 'metanas resume'",
+            remedy=f"start the search with: {folder.command('resume')}",
         ) from None  # fmt: skip
     return run, space, trials

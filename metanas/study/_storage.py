@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from metanas._lazy import optional_import
 from metanas.errors import DISK_FULL, StudyError
 from metanas.space import did_you_mean
+from metanas.study._folder import RunFolder
 from metanas.study._journal import open_journal
 from metanas.study._url import scheme_of, without_password
 
@@ -108,7 +109,7 @@ def _unreachable(url: str, error: BaseException) -> StudyError:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: RunFolder) -> Iterator[None]:
     """A full disk, or a database that went away, as an error that says what to do."""
     try:
         yield
@@ -116,16 +117,16 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if error.errno not in DISK_FULL:
             raise
         raise StudyError(
-            "the disk must have room for the study", found=error.strerror, where=str(folder),
-            remedy=f"free some space, then go on with: metanas resume {folder}; all results so far are kept",
+            "the disk must have room for the study", found=error.strerror, where=str(folder.path),
+            remedy=f"free some space, then go on with: {folder.command('resume')}; all results so far are kept",
         ) from error  # fmt: skip
     except Exception as error:
         if not _is_storage_error(error):
             raise
         cause = error.__cause__ or error
         raise StudyError(
-            "the study's storage must answer", found=without_password(str(cause).splitlines()[0]), where=str(folder),
-            remedy=f"see to the server, then go on with: metanas resume {folder}; all results so far are kept, those "
+            "the study's storage must answer", found=without_password(str(cause).splitlines()[0]), where=str(folder.path),
+            remedy=f"see to the server, then go on with: {folder.command('resume')}; all results so far are kept, those "
             "that could not be recorded in the folder's spool",
         ) from None  # fmt: skip
 

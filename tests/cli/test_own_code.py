@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from metanas.errors import StudyError
-from metanas.study import SearchResult
+from metanas.study import SearchResult, plan, read_run_file
 
 Command = Callable[..., tuple[int, str, str]]
+OWN_OP = """\
+space: own
+input: table
+ops: {own: {python: 'torch.nn:Identity'}}
+network: [{dense: {units: {choice: [4, 8]}}}, own, head]
+"""
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -32,3 +38,31 @@ def test_a_search_with_an_evaluator_of_ones_own_has_no_network(
             getattr(SearchResult.load(folder), use)
     code, _, err = command("export", folder, toy.folder / "exported")
     assert (code, "resume" in err) == (2, False)
+
+
+def test_commands_on_a_run_with_code_of_ones_own_allow_it(toy: Any, command: Command) -> None:
+    run = toy.write(search={"trials": 1})
+    _, out, _ = command("search", run, "--runs", toy.folder / "runs", "-q", "--allow-python")
+    (folder,) = (toy.folder / "runs").iterdir()
+    assert f"metanas search {folder}/run.yaml --allow-python" in (folder / "report.html").read_text()
+    assert f"metanas architecture show {folder}\n" in out, "which imports nothing"
+    unfinished = toy.create(search={"trials": 2})
+    toy.session(unfinished, stop_after=1)
+    assert f"go on with: metanas resume {unfinished.path} --allow-python\n" in command("status", unfinished.path)[1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "needs"),
+    [
+        ({}, False),
+        ({"train": {"loss": "cross_entropy"}}, False),
+        ({"train": {"loss": "own_losses:mine"}}, True),
+        ({"train": {"loss": {"choice": ["cross_entropy", "own_losses:mine"]}}}, True),
+        ({"objective": {"maximize": ["accuracy", "own_metrics:mine"]}}, True),
+        ({"space": OWN_OP}, True),
+        ({"evaluator": {"python": "fake_evaluator:Fake"}}, True),
+    ],
+)
+def test_what_is_code_of_ones_own(toy: Any, keys: dict[str, Any], needs: bool) -> None:
+    run = read_run_file(toy.write(**{"evaluator": "train"} | keys))
+    assert plan(run, allow_python=True).needs_python == needs

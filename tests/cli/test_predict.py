@@ -328,6 +328,7 @@ def searched_with(module: str, code: str, folder: Path, monkeypatch: pytest.Monk
 def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     doubled = "import torch\n\n\nclass Own(torch.nn.Module):\n    def forward(self, x):\n        return 2 * x\n"
     folder = searched_with("doubled_to_predict", doubled, tmp_path, monkeypatch)
+    assert f"metanas predict {folder} SAMPLES --allow-python" in (folder / "report.html").read_text()
     code, _, err = command("predict", folder, tmp_path / "old.csv")
     assert code == 2
     assert "--allow-python" in err
