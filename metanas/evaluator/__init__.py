@@ -8,7 +8,7 @@ from metanas.evaluator._costs import COSTS
 from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_problem
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
-from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, recipe_problems
+from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, python_refused, recipe_problems
 from metanas.evaluator._recipe_check import check_space_recipe, recipe_names_python, recipe_schema
 from metanas.evaluator._step import step_seconds
 from metanas.evaluator._supernet_methods import METHODS, SupernetMethod
@@ -33,6 +33,7 @@ __all__ = [
     "check_space_recipe",
     "metric_problem",
     "proxy_scores",
+    "python_refused",
     "recipe_names_python",
     "recipe_problems",
     "recipe_schema",

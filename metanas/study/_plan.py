@@ -18,6 +18,7 @@ from metanas.evaluator import (
     DEFAULT_METRIC,
     METRICS,
     metric_problem,
+    python_refused,
     recipe_names_python,
     recipe_problems,
     table_of,
@@ -148,10 +149,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             raise problem
     _check_recipe(run, space, allow_python)
     if isinstance(run.evaluator, dict) and not allow_python:
-        raise MetanasError(
-            "an evaluator of your own runs only where Python code is allowed", found=run.evaluator["python"],
-            where=f"{run.file}: evaluator", remedy="pass --allow-python if you trust this code",
-        )  # fmt: skip
+        raise python_refused(run.evaluator["python"], where=f"{run.file}: evaluator")
     if isinstance(run.evaluator, dict) and run.evaluator["python"].startswith("__main__:") and run.engine != "inline":
         raise MetanasError(
             "workers are other processes, whose __main__ is another", found=run.evaluator["python"], where=f"{run.file}: evaluator",

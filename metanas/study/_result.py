@@ -14,6 +14,7 @@ import numpy as np
 from metanas.architecture import Architecture
 from metanas.data import ROLES, Preparation, prepare_raw
 from metanas.errors import StudyError
+from metanas.evaluator import python_refused
 from metanas.study._final import read_final
 from metanas.study._folder import RunFolder
 from metanas.study._run_reader import read_run_file
@@ -122,11 +123,11 @@ class SearchResult:
         from metanas.network import build_network, load_weights, user_modules
 
         architecture = self.trained
+        if architecture.modules and not self.allow_python:
+            raise python_refused(", ".join(architecture.modules), where=str(self.folder.path))
         outputs = len(self.preparation.classes) or 1
-        modules = user_modules if self.allow_python else None
-        network = build_network(
-            architecture.layers(self.preparation.input_shape, outputs, self.preparation.vocabulary, modules=modules)
-        )
+        shape, vocabulary = self.preparation.input_shape, self.preparation.vocabulary
+        network = build_network(architecture.layers(shape, outputs, vocabulary, modules=user_modules))
         load_weights(network, self.artefact("weights.safetensors"))
         return network.eval()
 

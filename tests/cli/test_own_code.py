@@ -43,6 +43,7 @@ def test_a_search_with_an_evaluator_of_ones_own_has_no_network(
 def test_commands_on_a_run_with_code_of_ones_own_allow_it(toy: Any, command: Command) -> None:
     run = toy.write(search={"trials": 1})
     _, out, _ = command("search", run, "--runs", toy.folder / "runs", "-q", "--allow-python")
+    assert "pass --allow-python (allow_python=True from Python)" in command("search", run)[2]
     (folder,) = (toy.folder / "runs").iterdir()
     assert f"metanas search {folder}/run.yaml --allow-python" in (folder / "report.html").read_text()
     assert f"metanas architecture show {folder}\n" in out, "which imports nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from metanas._search import start
+from metanas.errors import MetanasError
 from metanas.study import SearchResult, parse_run_text
 
 Command = Callable[..., tuple[int, str, str]]
@@ -331,7 +333,10 @@ def test_modules_of_ones_own(tmp_path: Path, command: Command, monkeypatch: pyte
     assert f"metanas predict {folder} SAMPLES --allow-python" in (folder / "report.html").read_text()
     code, _, err = command("predict", folder, tmp_path / "old.csv")
     assert code == 2
-    assert "--allow-python" in err
+    allow = "found doubled_to_predict:Own; pass --allow-python (allow_python=True from Python)"
+    assert allow in err
+    with pytest.raises(MetanasError, match=re.escape(allow)):
+        SearchResult.load(folder).predict([{"age": 30, "place": "007"}])
     code, out, _ = command("predict", folder, tmp_path / "old.csv", "--allow-python")
     assert (code, len(rows(out))) == (0, 120)
     # To copy files no code is needed.
