@@ -16,6 +16,8 @@ from metanas.worker._spool import write_spooled
 
 SPOOLING = threading.Lock()
 """Held while a result is written, for whoever ends the process from another thread."""
+_LONGEST = 500
+"""Characters of an exception's text that are told; the log has all of it."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,8 +70,10 @@ def _evaluate(
 
 
 def describe(error: BaseException) -> str:
-    """Type, text and origin of an exception on one line."""
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    """Type, text and origin of an exception on one line; a long text is cut, as it is for people to read."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else text
 

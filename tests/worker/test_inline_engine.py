@@ -27,6 +27,8 @@ class Noting:
         """Note each epoch, and the end whatever it be."""
         if "interrupt" in job.decisions:
             raise KeyboardInterrupt
+        if "fail" in job.decisions:
+            raise ValueError(job.decisions["fail"])
         time.sleep(float(job.decisions.get("sleep", 0)))
         metrics: dict[str, Any] = {"value": np.float32(0.1), "count": np.int64(3)}
         try:
@@ -84,3 +86,14 @@ def test_an_evaluation_that_tells_no_seconds_is_timed() -> None:
         result = run_one(engine, make_job(1, sleep=0.05))
     assert result.seconds is not None
     assert 0.05 <= result.seconds <= time.perf_counter() - began
+
+
+def test_an_exception_is_told_on_one_line_and_logged_whole(caplog: pytest.LogCaptureFixture) -> None:
+    text = "first line\n\n  second line " + "x" * 5000
+    with InlineEngine(HERE) as engine:
+        result = run_one(engine, make_job(1, fail=text))
+    assert result.message.startswith("ValueError: first line second line xxx")
+    assert "x… (" in result.message
+    assert result.message.endswith("in evaluate)")
+    assert len(result.message) < 700
+    assert text in caplog.text
