@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 OF_FILES = DISK_FULL + _NOT_ALLOWED + _NOT_THERE
 """Numbers of errors that say of a file or a disk what its user can mend."""
+_LONGEST = 500
+"""Characters of an exception's text that are told; the log has all of it."""
 
 
 class MetanasError(Exception):
@@ -93,3 +96,12 @@ def file_errors(folder: Path) -> Iterator[None]:
         if error.errno not in OF_FILES:
             raise
         raise file_error(error, where=str(folder)) from error
+
+
+def describe(error: BaseException) -> str:
+    """Type, text and origin of an exception on one line; a long text is cut, as it is for people to read."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else text

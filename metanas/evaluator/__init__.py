@@ -6,6 +6,7 @@ Nothing here loads torch until an evaluator that trains is built.
 from metanas.evaluator._build import build_evaluator
 from metanas.evaluator._costs import COSTS
 from metanas.evaluator._metrics import DEFAULT_METRIC, METRICS, Metric, metric_problem
+from metanas.evaluator._own import import_factory
 from metanas.evaluator._protocol import Evaluator
 from metanas.evaluator._proxies import PROXIES, PROXY_BATCH, Proxy, check_proxies, proxy_scores
 from metanas.evaluator._recipe import RECIPE_OPTIONS, Option, Recipe, python_refused, recipe_problems
@@ -31,6 +32,7 @@ __all__ = [
     "build_evaluator",
     "check_proxies",
     "check_space_recipe",
+    "import_factory",
     "metric_problem",
     "proxy_scores",
     "python_refused",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from metanas.errors import MetanasError
+from metanas.evaluator._own import import_factory
 from metanas.evaluator._protocol import Evaluator
 
 
@@ -28,7 +29,7 @@ def build_evaluator(setup: Mapping[str, Any], *, device: str, threads: int) -> E
                 remedy="allow it if you trust this code",
                 where="evaluator",
             )
-        return cast(Evaluator, _import_factory(kind["python"])(setup, device=device, threads=threads))
+        return cast(Evaluator, import_factory(kind["python"])(setup, device=device, threads=threads))
     if kind == "train":
         # Here, because it loads torch.
         training = importlib.import_module("metanas.evaluator._training_evaluator")
@@ -44,28 +45,3 @@ def build_evaluator(setup: Mapping[str, Any], *, device: str, threads: int) -> E
         remedy=f"did you mean {near[0]}?" if near else "",
         where="evaluator",
     )
-
-
-def _import_factory(path: str) -> Any:
-    module_name, colon, name = path.partition(":")
-    if not (module_name and colon and name):
-        raise MetanasError("an evaluator's path reads package.module:Factory", found=path, where="evaluator")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise MetanasError(
-            f"the evaluator {path} must be importable",
-            found=str(error),
-            remedy="install its package, or start metanas in the folder that holds it with PYTHONPATH=.",
-            where="evaluator",
-        ) from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        raise MetanasError(
-            f"{module_name} must have a class or function {name}",
-            found="none" if factory is None else type(factory).__name__,
-            remedy=f"did you mean {near[0]}?" if near else "",
-            where="evaluator",
-        )
-    return factory

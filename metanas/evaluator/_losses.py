@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from metanas.errors import MetanasError, near_miss
+from metanas.errors import MetanasError
+from metanas.evaluator._own import import_own
 from metanas.evaluator._recipe import DOTTED_NAME, LOSSES, python_refused
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -49,16 +49,4 @@ def import_function(name: str, *, allow_python: bool, where: str) -> Callable[..
         raise MetanasError("a function of your own reads package.module:function", found=repr(name), where=where)
     if not allow_python:
         raise python_refused(name, where=where)
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        remedy = "install its package, or start metanas in the folder that holds it with PYTHONPATH=."
-        raise MetanasError(f"{name} must be importable", found=str(error), remedy=remedy, where=where) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        found = "nothing of that name" if function is None else f"a value of type {type(function).__name__}"
-        remedy = near_miss(attribute, dir(module)) or f"define it in {module_name}"
-        raise MetanasError(f"{module_name} must have a function {attribute}", found=found, remedy=remedy, where=where)
-    result: Callable[..., Any] = function
-    return result
+    return import_own(name, kind="function", where=where)

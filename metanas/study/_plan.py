@@ -17,6 +17,7 @@ from metanas.evaluator import (
     COSTS,
     DEFAULT_METRIC,
     METRICS,
+    import_factory,
     metric_problem,
     python_refused,
     recipe_names_python,
@@ -155,6 +156,8 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
             "workers are other processes, whose __main__ is another", found=run.evaluator["python"], where=f"{run.file}: evaluator",
             remedy="put it into a module that they can import, and name that: {python: module:Factory}",
         )  # fmt: skip
+    if isinstance(run.evaluator, dict) and run.engine != "ray":  # whose nodes may have what this machine has not
+        import_factory(run.evaluator["python"], where=f"{run.file}: evaluator")
     splits = split(dataset, seed=run.seed)
     preparation = fit_preparation(dataset, splits.train)
     gate = Gate(space, preparation.input_shape, dataset.n_outputs, preparation.vocabulary, samples=len(splits.train))

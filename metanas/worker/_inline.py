@@ -7,11 +7,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from metanas.errors import MetanasError
-from metanas.evaluator import Evaluator, build_evaluator
+from metanas.evaluator import Evaluator
 from metanas.trial import EpochReport, Job, Status
 from metanas.worker._engine import Ended, Engine, Event, Reported, Started, cancelled_unbegun, check_submit
-from metanas.worker._run import describe, run_job
+from metanas.worker._run import run_job, start_evaluator
 
 
 class InlineEngine(Engine):
@@ -21,12 +20,7 @@ class InlineEngine(Engine):
     """
 
     def __init__(self, setup: Mapping[str, Any], *, device: str = "cpu", threads: int = 1) -> None:
-        try:
-            self._evaluator = build_evaluator(setup, device=device, threads=threads)
-        except MetanasError:
-            raise
-        except Exception as error:
-            raise MetanasError("the evaluator must start", found=describe(error), where="inline engine") from error
+        self._evaluator = start_evaluator(setup, device=device, threads=threads)
         self._job: Job | None = None
         self._evaluation: Evaluation | None = None
         self._stop: Status | None = None

@@ -13,10 +13,10 @@ import traceback
 from typing import IO, Any, NoReturn
 
 from metanas.errors import MetanasError
-from metanas.evaluator import Evaluator, build_evaluator
+from metanas.evaluator import Evaluator
 from metanas.trial import EpochReport, Job, Result, Status
 from metanas.worker._channel import decode, encode
-from metanas.worker._run import SPOOLING, run_job
+from metanas.worker._run import SPOOLING, run_job, start_evaluator
 
 _PATIENCE = 30.0
 """Seconds that a job waits to be told whether to go on: a search may be busy proposing, and the device is idle meanwhile."""
@@ -141,7 +141,7 @@ def _build(coordinator: _Coordinator) -> Evaluator:
     message = coordinator.setup()
     sys.path[:] = message["path"]  # so that a user's modules are found as in the coordinator
     try:
-        return build_evaluator(message["setup"], device=message["device"], threads=message["threads"])
+        return start_evaluator(message["setup"], device=message["device"], threads=message["threads"])
     except MetanasError as error:
         found = None if error.found is None else str(error.found)
         body = {"rule": error.rule, "found": found, "remedy": error.remedy, "where": error.where}

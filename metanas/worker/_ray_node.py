@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from metanas._version import __version__
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, describe
 from metanas.worker._devices import Slot, find_devices
 from metanas.worker._handle import WorkerProcess, describe_exit
 from metanas.worker._ray_link import NodeEnd
 from metanas.worker._ray_parcel import leave_node, node_folder, pack, receive, remove_old, with_data_at
-from metanas.worker._run import describe
 
 _LOG_BYTES = 2**16
 """At most so much of a worker's log goes along with a reply; what is more is cut out of the middle."""

@@ -6,19 +6,27 @@ import dataclasses
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from metanas.errors import MetanasError
-from metanas.evaluator import Evaluator
+from metanas.errors import MetanasError, describe
+from metanas.evaluator import Evaluator, build_evaluator
 from metanas.trial import EpochReport, Job, Result, Status
 from metanas.worker._spool import write_spooled
 
 SPOOLING = threading.Lock()
 """Held while a result is written, for whoever ends the process from another thread."""
-_LONGEST = 500
-"""Characters of an exception's text that are told; the log has all of it."""
 _log = logging.getLogger(__name__)
+
+
+def start_evaluator(setup: Mapping[str, Any], *, device: str, threads: int) -> Evaluator:
+    """What :func:`metanas.evaluator.build_evaluator` makes, with any exception turned into a MetanasError of one line."""
+    try:
+        return build_evaluator(setup, device=device, threads=threads)
+    except MetanasError:
+        raise
+    except Exception as error:
+        raise MetanasError("the evaluator must start", found=describe(error), where="evaluator") from error
 
 
 def run_job(evaluator: Evaluator, job: Job, report: Callable[[EpochReport], Status | None]) -> Result:
@@ -67,15 +75,6 @@ def _evaluate(
             message=describe(error),
             remedy=error.remedy if isinstance(error, MetanasError) else "",
         )
-
-
-def describe(error: BaseException) -> str:
-    """Type, text and origin of an exception on one line; a long text is cut, as it is for people to read."""
-    said = " ".join(str(error).split())
-    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{text} ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else text
 
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metanas.errors import MetanasError
-from metanas.evaluator import build_evaluator
 from metanas.trial import Job, Result, Status
 from metanas.worker._engine import Ended, Engine, Event, Reported, Started, cancelled_unbegun, check_submit
 from metanas.worker._inline import Evaluation
-from metanas.worker._run import describe
+from metanas.worker._run import start_evaluator
 
 
 @dataclass
@@ -37,12 +35,7 @@ class SimulatedEngine(Engine):
     virtual = True
 
     def __init__(self, setup: Mapping[str, Any], *, workers: int = 1, since: float = 0.0) -> None:
-        try:
-            self._evaluator = build_evaluator(setup, device="cpu", threads=1)
-        except MetanasError:
-            raise
-        except Exception as error:
-            raise MetanasError("the evaluator must start", found=describe(error), where="simulated engine") from error
+        self._evaluator = start_evaluator(setup, device="cpu", threads=1)
         self._clock = max(time.time(), since)
         self._capacity = workers
         self._idle = list(range(workers))

@@ -67,3 +67,55 @@ def test_commands_on_a_run_with_code_of_ones_own_allow_it(toy: Any, command: Com
 def test_what_is_code_of_ones_own(toy: Any, keys: dict[str, Any], needs: bool) -> None:
     run = read_run_file(toy.write(**{"evaluator": "train"} | keys))
     assert plan(run, allow_python=True).needs_python == needs
+
+
+OWN_EVALUATORS = """
+class NoLicence:
+    def __init__(self, setup, *, device, threads):
+        raise RuntimeError("no licence\\nfor my simulator")
+
+class NoDevice:
+    def __init__(self, setup):
+        pass
+
+NOT_CALLABLE = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "own_to_start:NoDevise",
+            "must have a class or function NoDevise, found nothing of that name; did you mean 'NoDevice'?",
+        ),
+        ("own_to_start:NOT_CALLABLE", "found a value of type int; define it in own_to_start"),
+        ("own_to_start:NoDevice", "found NoDevice(setup): got an unexpected keyword argument 'device'"),
+        ("no_such_module:Any", "No module named 'no_such_module'; install its package"),
+        ("own_that_fails:Any", "found ZeroDivisionError: division by zero (|own_that_fails.py:2 in <module>)"),
+    ],
+)
+def test_an_evaluator_that_is_none_is_told_before_there_is_a_run_folder(
+    toy: Any, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.syspath_prepend(toy.folder)
+    (toy.folder / "own_to_start.py").write_text(OWN_EVALUATORS)
+    (toy.folder / "own_that_fails.py").write_text("import os\n1 / 0\n")
+    run = toy.write(evaluator={"python": name}, workers={"engine": "local", "count": 1})
+    code, out, err = command("search", run, "--runs", toy.folder / "runs", "-q", "--allow-python")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert all(words in err for words in says.split("|"))
+    assert not (toy.folder / "runs").exists()
+
+
+def test_an_evaluator_that_does_not_start_is_told_in_a_line(
+    toy: Any, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(toy.folder)
+    (toy.folder / "own_to_start.py").write_text(OWN_EVALUATORS)
+    run = toy.write(evaluator={"python": "own_to_start:NoLicence"}, workers={"engine": "local", "count": 1})
+    code, _, err = command("search", run, "--runs", toy.folder / "runs", "-q", "--allow-python")
+    (line,) = err.splitlines()
+    assert code == 2
+    assert "the evaluator must start, found RuntimeError: no licence for my simulator (" in line
+    assert line.endswith("own_to_start.py:4 in __init__)")

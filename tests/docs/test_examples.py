@@ -16,7 +16,7 @@ import metanas
 from metanas.architecture import Architecture
 from metanas.bench import parse_bench_text
 from metanas.data import BUILTIN_NAMES, load_dataset
-from metanas.errors import DataError
+from metanas.errors import DataError, MetanasError
 from metanas.space import LanguageError, MapNode, parse_space_text, parse_yaml
 from metanas.study import RunFile, SearchResult, parse_run_text, plan
 from metanas.testing.samples import SAMPLES
@@ -75,7 +75,10 @@ def check_run(text: str, folder: Path) -> None:
         return
     if run.data in BUILTIN_NAMES or (isinstance(run.data, dict) and "name" in run.data):
         # The README's run file names the space file beside it, which is an example of its own.
-        if not run.space.endswith(".yaml"):
+        if isinstance(run.evaluator, dict):
+            with pytest.raises(MetanasError, match="my_module:MyEvaluator must be importable"):
+                plan(run, allow_python=True)
+        elif not run.space.endswith(".yaml"):
             plan(run, allow_python=True)
     else:
         with pytest.raises(DataError, match="there is no such file or folder"):
