@@ -37,7 +37,7 @@ def export(run: Path, target: Path, kind: str, allow_python: bool) -> None:
     found = [result.artefact(name) for name in ARTEFACTS]
     with ExitStack() as files:
         for file in found:
-            shutil.copy2(file, files.enter_context(new_file(target / file.name)))
+            shutil.copyfile(file, files.enter_context(new_file(target / file.name)))
     click.echo(target)
     if own := sorted({path.partition(":")[0] for path in result.trained.modules}):
         click.echo(f"Its network.py imports {', '.join(own)} of yours: copy that, too, to where it is used.", err=True)

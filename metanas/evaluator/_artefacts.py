@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,4 +46,6 @@ def write_artefacts(
         (folder / f".{name}").write_text(content, encoding="utf-8")
         os.replace(folder / f".{name}", folder / name)
     save_file(tensors, folder / ".weights.safetensors", metadata={"format": "pt"})
+    # safetensors makes it for its owner alone; those who may read the others may read this.
+    shutil.copymode(folder / "network.py", folder / ".weights.safetensors")
     os.replace(folder / ".weights.safetensors", folder / "weights.safetensors")

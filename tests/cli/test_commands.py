@@ -157,7 +157,7 @@ def test_export(finished: RunFolder, command: Command, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_no_half_export(
     finished: RunFolder, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = shutil.copy2
+    copy = shutil.copyfile
 
     def full(source: Path, target: Path) -> None:
         copy(source, target)
@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_no_half_export(
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copy2", full)
+        patch.setattr(shutil, "copyfile", full)
         code, _, err = command("export", finished.path, tmp_path / "out")
     assert code == 2
     assert "No space left on device; free some space" in err

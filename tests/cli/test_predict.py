@@ -137,6 +137,17 @@ def test_flags_and_classes_that_look_like_them(tmp_path: Path, command: Command)
     assert err == f"accuracy {right:.4g} on 3 samples whose answer is known\n"
 
 
+def test_files_of_a_network_may_be_read_by_whom_the_umask_lets(
+    plans: SearchResult, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "new").touch()
+    usual = (tmp_path / "new").stat().st_mode
+    assert {path.stat().st_mode for path in plans.folder.best.iterdir()} == {usual}
+    plans.artefact("weights.safetensors").chmod(0o600)  # as metanas wrote it before
+    assert command("export", plans.folder.path, tmp_path / "copy")[0] == 0
+    assert {path.stat().st_mode for path in (tmp_path / "copy").iterdir()} == {usual}
+
+
 def test_predictions_go_where_they_are_sent(plans: SearchResult, tmp_path: Path, command: Command) -> None:
     table(tmp_path / "new.csv", ["age", "place"])
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
