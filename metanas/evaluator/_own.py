@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from metanas.errors import MetanasError, describe
+from metanas.errors import MetanasError, describe, near_miss
 
 
 def import_own(path: str, *, kind: str, where: str) -> Callable[..., Any]:
@@ -32,11 +31,10 @@ def import_own(path: str, *, kind: str, where: str) -> Callable[..., Any]:
     own: Any = getattr(module, name, None)
     if not callable(own):
         known = [other for other, value in vars(module).items() if callable(value)]
-        near = difflib.get_close_matches(name, known, n=1)
         raise MetanasError(
             f"{module_name} must have a {kind} {name}",
             found=f"a value of type {type(own).__name__}" if hasattr(module, name) else "nothing of that name",
-            remedy=f"did you mean {near[0]!r}?" if near else f"define it in {module_name}",
+            remedy=near_miss(name, known) or f"define it in {module_name}",
             where=where,
         )
     function: Callable[..., Any] = own

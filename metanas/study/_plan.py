@@ -31,7 +31,7 @@ from metanas.study._gate import Gate
 from metanas.study._objective_keys import first_quality
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
-from metanas.study._strategies import STRATEGIES, make_sampler, proxies_problem, takes_model
+from metanas.study._strategies import STRATEGIES, check_sampler, proxies_problem, takes_model
 from metanas.tables import ResultTable
 
 _SMALL = 4_000
@@ -164,7 +164,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     gate.check_shapes().raise_if_any()
     _check_some_network(gate)
     if run.strategy not in STRATEGIES:
-        make_sampler(run.strategy, run.strategy_options, space, 0)
+        check_sampler(run.strategy, run.strategy_options, space, len(objectives))
     if run.stop.startswith("optuna:"):
         make_pruner(run.stop, run.stop_options, run.rungs)
     return Plan(
@@ -236,6 +236,8 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
             "a simulated clock needs the table's training seconds", found=f"none in {table.name}", where=run.file,
             remedy="name their column as 'cost', or use another engine",
         )  # fmt: skip
+    if run.strategy not in STRATEGIES:
+        check_sampler(run.strategy, run.strategy_options, space, len(objectives))
     gate = Gate(space, (1,), 1, samples=1, table=table)
     model = None if model is None else _unseen(model, table, run)
     model = _of_quality(model, run, objectives)

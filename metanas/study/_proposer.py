@@ -14,7 +14,7 @@ from metanas._rng import derive_seed, generator
 from metanas.controller import Observation, RandomSearch, Strategy
 from metanas.space import Rows
 from metanas.study._gate import Gate
-from metanas.study._strategies import STRATEGIES, asks_inactive, make_sampler, make_strategy
+from metanas.study._strategies import STRATEGIES, asks_inactive, make_sampler, make_strategy, sampler_errors
 from metanas.study._trials import Trials
 from metanas.trial import Status, TrialRecord, best_trial
 
@@ -71,7 +71,7 @@ def make_proposer(
         return _StrategyProposer(make_strategy(name, {**options, **(knowledge or {})}), trials, gate, seed)
     # A sampler's own state is not kept; after a resume it draws from another stream.
     sampler = make_sampler(name, options, trials.space, derive_seed(seed, "sampler", len(trials.records)) % 2**32)
-    return _SamplerProposer(sampler, name, trials, gate, seed, inactive=asks_inactive(name, options))
+    return _SamplerProposer(sampler, name, options, trials, gate, seed)
 
 
 class Observations(Sequence[Observation]):
@@ -198,19 +198,23 @@ def _accept(gate: Gate, trials: Trials) -> _New:
 
 
 class _SamplerProposer(Proposer):
-    def __init__(self, sampler: Any, name: str, trials: Trials, gate: Gate, seed: int, *, inactive: bool) -> None:
+    def __init__(
+        self, sampler: Any, name: str, options: Mapping[str, Any], trials: Trials, gate: Gate, seed: int
+    ) -> None:
         self.sampler = sampler
         self.name = name
         self.trials = trials
         self.gate = gate
         self.seed = seed
-        self._inactive = inactive
+        self._options = options
+        self._inactive = asks_inactive(name, options)
         self._known = 0
 
     def next(self) -> TrialRecord | None:
         refused = 0
         while self._known < _MAX_KNOWN and refused < _MAX_REFUSED:
-            number, row = self.trials.ask(self.sampler, inactive=self._inactive)
+            with sampler_errors(self.name, self._options):
+                number, row = self.trials.ask(self.sampler, inactive=self._inactive)
             refusal = self.gate.refusal(row)
             if refusal:
                 refused += 1

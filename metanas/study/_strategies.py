@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from metanas._lazy import optional_import
@@ -24,7 +25,7 @@ from metanas.controller import (
     Strategy,
     SupernetRanking,
 )
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, describe
 from metanas.space import SearchSpace, did_you_mean, size_text
 
 if TYPE_CHECKING:
@@ -174,14 +175,45 @@ def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed
     if short in _MODELS_SOME:
         # A line for each choice of each trial would say what the user knows: it was asked for by name.
         arguments = {"warn_independent_sampling": False} | arguments
+    with sampler_errors(name, options), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return kind(seed=seed, **arguments)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def sampler_errors(name: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """What an Optuna sampler stumbles over where it was given settings, which it may not look at before it needs them."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return kind(seed=seed, **arguments)  # type: ignore[no-any-return]
-    except TypeError as error:
+        yield
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        if not options:
+            raise
+        given = ", ".join(f"{key}: {value!r}" for key, value in options.items())
         raise MetanasError(
-            f"optuna.samplers.{SAMPLERS[short]} must take the settings", found=str(error), where="search.strategy"
-        ) from error
+            f"optuna.samplers.{SAMPLERS[name.removeprefix('optuna:')]} must take the settings {given}",
+            found=describe(error), where="search.strategy", remedy="give it others, or leave them out",
+        ) from error  # fmt: skip
+
+
+def check_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, objectives: int) -> None:
+    """Make the Optuna sampler behind ``optuna:name`` and ask it once, as it looks at most settings only then.
+
+    Raises
+    ------
+    MetanasError
+        If it does not take the options, needs a package that is missing, or does not suit the space.
+
+    """
+    import optuna
+
+    from metanas.study._suggest import suggest_row
+
+    sampler = make_sampler(name, options, space, 0)
+    if options:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with sampler_errors(name, options):
+            trial = optuna.create_study(sampler=sampler, directions=["maximize"] * objectives).ask()
+            suggest_row(trial, space, inactive=asks_inactive(name, options))
 
 
 def asks_inactive(name: str, options: Mapping[str, Any]) -> bool:

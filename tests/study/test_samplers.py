@@ -153,10 +153,23 @@ def test_exhaustive_samplers_find_every_network(toy: Any, name: str) -> None:
     assert len({t.canonical_id for t in trials}) == 6
 
 
-def test_a_bad_setting_leaves_no_run_folder(toy: Any, command: Any) -> None:
-    path = toy.write(search={"strategy": {"optuna:tpe": {"n_start": 3}}})
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"n_start": 3}, "'n_start'"), ({"n_startup_trials": "x"}, "'<' not supported between")]
+)
+def test_a_bad_setting_leaves_no_run_folder(toy: Any, command: Any, settings: dict[str, Any], says: str) -> None:
+    path = toy.write(search={"strategy": {"optuna:tpe": settings}})
     code, _, err = command("search", path, "--runs", toy.folder / "runs", "--allow-python", "-q")
-    assert code == 2
-    assert "TPESampler must take the settings" in err
+    assert (code, len(err.splitlines())) == (2, 1)
+    ((name, value),) = settings.items()
+    assert f"TPESampler must take the settings {name}: {value!r}, found TypeError: " in err
+    assert says in err
     assert not list((toy.folder / "runs").glob("*"))
     assert read_run_file(path).strategy in strategy_names()
+
+
+def test_a_bad_setting_that_shows_in_the_middle_of_a_search_is_told(toy: Any, command: Any) -> None:
+    settings = {"n_startup_trials": 2, "n_ei_candidates": "x"}
+    path = toy.write(search={"strategy": {"optuna:tpe": settings}, "trials": 4})
+    code, _, err = command("search", path, "--runs", toy.folder / "runs", "--allow-python", "-q")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "TPESampler must take the settings n_startup_trials: 2, n_ei_candidates: 'x', found " in err
