@@ -26,7 +26,7 @@ def prepare_raw(preparation: Preparation, samples: Any, *, names: Mapping[str, s
     if rows is None or (hasattr(samples, "columns") and _unnamed(preparation, rows)):
         columns = ["user", "item"] if preparation.kind == "pairs" else None
         values = _lists(samples) if rows is None else [list(row.values()) for row in rows]
-        if columns is None and not _of_array(preparation):
+        if columns is None and not _of_array(preparation) and values:
             first = ", ".join(column.name for column in preparation.columns[:3])
             raise DataError(
                 "rows are mappings by column, where the search had columns with names", found="values without names",

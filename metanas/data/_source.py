@@ -37,7 +37,7 @@ def prepare(texts):
     for text in texts:
         ids = [WORDS.get(word, 1) for word in re.findall(r"\\w+|[^\\w\\s]", text.lower())[:{length}]]
         rows.append([0] * ({length} - len(ids)) + ids)
-    return torch.tensor(rows)
+    return torch.tensor(rows, dtype=torch.int64).view(-1, {length})
 '''
 
 _IDS = '''
@@ -63,7 +63,7 @@ def _id(ids, name):
 def prepare(pairs):
     """Pairs of a user's and an item's name, or mappings with "user" and "item" -> ids (batch, 2), 0 for those that are new."""
     pairs = [(pair["user"], pair["item"]) if isinstance(pair, dict) else pair for pair in pairs]
-    return torch.tensor([[_id(USERS, user), _id(ITEMS, item)] for user, item in pairs])
+    return torch.tensor([[_id(USERS, user), _id(ITEMS, item)] for user, item in pairs], dtype=torch.int64).view(-1, 2)
 '''
 
 _TABLE = '''
@@ -98,7 +98,7 @@ def prepare(rows):
             if column["indicator"]:
                 values.append(float(missing))
         features.append(values)
-    return torch.tensor(features)
+    return torch.tensor(features).view(-1, {width})
 '''
 
 
@@ -129,7 +129,10 @@ def _prepare(preparation: Preparation) -> str:
     if preparation.kind == "tokens":
         return _TEXTS.format(words=_listed(preparation.words), length=preparation.input_shape[0])
     columns = [asdict(column) | {"categories": list(column.categories)} for column in preparation.columns]
-    return _TABLE.format(columns=pformat(columns, width=118, sort_dicts=False), missing=MISSING_TEXTS, flags=FLAGS)
+    return _TABLE.format(
+        columns=pformat(columns, width=118, sort_dicts=False), missing=MISSING_TEXTS, flags=FLAGS,
+        width=preparation.input_shape[0],
+    )  # fmt: skip
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -156,3 +156,13 @@ def test_a_column_that_no_row_has_is_refused() -> None:
             refuse([{"x0": 1.0}, {"x0": 2.0}])
     some = [{"x0": 1.0}, {"x1": 2.0}]
     torch.testing.assert_close(prepare(iter(some)), torch.from_numpy(preparation.transform_rows(some)))
+
+
+def test_no_samples_are_prepared_to_none(tmp_path: Path) -> None:
+    texts = dataset_from_arrays(["good film", "bad film"] * 20, ["p", "n"] * 20, kind="tokens")
+    pairs = dataset_from_arrays(np.full((40, 2), "a"), np.arange(40.0), kind="pairs")
+    for dataset in (texts, pairs, load_dataset("wine", base=tmp_path)):
+        preparation = fit_preparation(dataset, np.arange(40))
+        expected = torch.from_numpy(prepare_raw(preparation, []))
+        assert expected.shape == (0, *preparation.input_shape)
+        torch.testing.assert_close(run(preparation)["prepare"]([]), expected)
