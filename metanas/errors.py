@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,3 +106,9 @@ def describe(error: BaseException) -> str:
     text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else text
+
+
+def listed(names: Sequence[object], most: int = 20) -> str:
+    """Names as ``a, 'b, c' and 3 more``: in quotes where one could be taken for two."""
+    shown = [str(name) if re.fullmatch(r"[^\s,;'\"]+", str(name)) else repr(str(name)) for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metanas.data._dataset import Table
 from metanas.data._preparation import Preparation
-from metanas.errors import DataError
+from metanas.errors import DataError, listed
 
 
 def prepare_raw(preparation: Preparation, samples: Any, *, names: Mapping[str, str] | None = None) -> NDArray[Any]:
@@ -27,7 +27,7 @@ def prepare_raw(preparation: Preparation, samples: Any, *, names: Mapping[str, s
         columns = ["user", "item"] if preparation.kind == "pairs" else None
         values = _lists(samples) if rows is None else [list(row.values()) for row in rows]
         if columns is None and not _of_array(preparation) and values:
-            first = ", ".join(column.name for column in preparation.columns[:3])
+            first = listed([column.name for column in preparation.columns[:3]])
             raise DataError(
                 "rows are mappings by column, where the search had columns with names", found="values without names",
                 remedy=f"give mappings or a data frame with {first} and so on",
@@ -57,7 +57,7 @@ def _texts(samples: Any, names: Mapping[str, str]) -> Any:
     columns = [name for name in rows[0] if names.get(name, name) == "text"] or list(rows[0])
     if len(columns) > 1:
         raise DataError(
-            "samples are texts", found=f"rows of {', '.join(columns)}", remedy="give the column of texts alone"
+            "samples are texts", found=f"rows of {listed(columns)}", remedy="give the column of texts alone"
         )
     return ["" if row.get(columns[0]) is None else row[columns[0]] for row in rows]
 

@@ -16,7 +16,7 @@ import polars as pl
 from metanas.data._dataset import Array, Column, Dataset, Kind, Table, Texts
 from metanas.data._preparation import MISSING_TEXTS
 from metanas.data._targets import Targets, check_targets, plain_class, read_targets, refuse_rows
-from metanas.errors import DataError, near_miss
+from metanas.errors import DataError, listed, near_miss
 
 _SEPARATORS = (",", ";", "\t")
 
@@ -40,12 +40,12 @@ def load_table(
     frame = read_frame(path, texts=[str(column) for column in roles.values()])
     if target is None:
         remedy = f"say {{table: {path.name}, target: COLUMN}}"
-        found = f"none; the columns are {_listed(frame.columns)}"
+        found = f"none; the columns are {listed(frame.columns)}"
         raise DataError("a table needs a target column", found=found, where=where, remedy=remedy)
     for name in (target, *ignore, *(str(column) for column in roles.values())):
         if name not in frame.columns:
             remedy = near_miss(name, frame.columns) or "name one of these"
-            found = f"{name!r}; the columns are {_listed(frame.columns)}"
+            found = f"{name!r}; the columns are {listed(frame.columns)}"
             raise DataError("must name a column of the table", found=found, where=where, remedy=remedy)
     if not frame.height:
         raise DataError("the table must hold rows", found="none", where=where, remedy="check that the file is whole")
@@ -53,7 +53,7 @@ def load_table(
     if roles:
         inputs = frame.select(pl.col(str(roles[role])).cast(pl.String).alias(role) for role in sorted(roles)[::-1])
     if not inputs.width:
-        found = f"only {_listed(frame.columns)}"
+        found = f"only {listed(frame.columns)}"
         remedy = "add columns or ignore fewer"
         raise DataError("the table needs a column besides the target", found=found, where=where, remedy=remedy)
     targets = _targets(frame[target], path, kind=kind, task=task)
@@ -214,8 +214,3 @@ def _as_written(classes: Sequence[str], path: Path, target: str) -> tuple[str, .
     for text in read_frame(path, texts=[target], only=target)[target].drop_nulls().unique():
         written.setdefault(plain_class(text), set()).add(text)
     return tuple(written[name].pop() if len(written.get(name, ())) == 1 else name for name in classes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more

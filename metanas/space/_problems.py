@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metanas.errors import MetanasError, near_miss
+from metanas.errors import MetanasError, listed, near_miss
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return near
     if not names:
         return "none is defined"
-    shown = ", ".join(names[:40])
-    return f"use one of {shown}" + (", ..." if len(names) > 40 else "")
+    return f"use one of {listed(names[:40], 40)}" + (", ..." if len(names) > 40 else "")
 
 
 def _short(found: object) -> str:

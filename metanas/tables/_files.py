@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from metanas.errors import DataError
+from metanas.errors import DataError, listed
 from metanas.space import Decision, Rows, Scalar, SearchSpace, did_you_mean, load_space
 from metanas.tables._table import Floats, ResultTable
 
@@ -110,7 +110,7 @@ def _check_columns(spec: TableFile, space: SearchSpace, columns: Sequence[str]) 
             continue
         if name not in columns:
             raise DataError(
-                f"{what} must be a column of the table", found=f"{name!r}; the columns are {_listed(columns)}",
+                f"{what} must be a column of the table", found=f"{name!r}; the columns are {listed(columns, _SHOWN)}",
                 remedy=did_you_mean(name, columns), where=where,
             )  # fmt: skip
         if name in taken:
@@ -165,7 +165,7 @@ def _read_database(spec: TableFile) -> pl.DataFrame:
             name = spec.table or (names[0] if len(names) == 1 else "")
             if name not in names:
                 raise DataError(
-                    "names a table of the database", found=f"{spec.table or 'no name'}; there are {_listed(names)}", where=where,
+                    "names a table of the database", found=f"{spec.table or 'no name'}; there are {listed(names, _SHOWN)}", where=where,
                     remedy=did_you_mean(spec.table, names) if spec.table else "say 'table: NAME'",
                 )  # fmt: skip
             quoted = name.replace('"', '""')
@@ -188,7 +188,7 @@ def _rows(frame: pl.DataFrame, space: SearchSpace, where: str) -> Rows:
         near = "; ".join(f"{name}: {hint}" for name, hint in hints.items() if hint.startswith("did you mean"))
         raise DataError(
             f"the table has a column for each decision of the space {space.name}",
-            found=f"none for {_listed(missing)}; it has {_listed(frame.columns)}", where=where,
+            found=f"none for {listed(missing, _SHOWN)}; it has {listed(frame.columns, _SHOWN)}", where=where,
             remedy=near or "name the columns as the decisions",
         )  # fmt: skip
     rows = np.stack([_indices(frame[d.name], d, where) for d in space.decisions], axis=1)
@@ -227,7 +227,7 @@ def _indices(series: pl.Series, decision: Decision, where: str) -> npt.NDArray[n
         if index is None:
             line = series.to_list().index(value) + 1
             raise DataError(
-                f"{decision.name} is one of {_listed([_spelt(v) for v in decision.values[:_SHOWN + 1]])}",
+                f"{decision.name} is one of {listed([_spelt(v) for v in decision.values[:_SHOWN + 1]], _SHOWN)}",
                 found=f"{value!r} in row {line}", where=f"{where}: column {decision.name!r}",
                 remedy=did_you_mean(str(value), [_spelt(v) for v in list(decision.values)[:1000]]),
             )  # fmt: skip
@@ -330,8 +330,3 @@ def _is_number(value: object) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(str, names[:_SHOWN])) + more

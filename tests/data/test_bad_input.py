@@ -221,3 +221,9 @@ def test_training_part_in_which_no_column_varies() -> None:
     dataset = dataset_from_arrays(np.ones((12, 2)), np.arange(12) % 2)
     with pytest.raises(DataError, match="a column must vary"):
         fit_preparation(dataset, np.arange(12))
+
+
+def test_names_of_columns_with_commas_and_blanks_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text('sold on,city,"area, m2",price\n1,a,2,3\n')
+    found = refused({"table": "sales.csv", "target": "cost"}, tmp_path).found
+    assert found == "'cost'; the columns are 'sold on', city, 'area, m2', price"
