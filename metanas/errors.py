@@ -61,6 +61,17 @@ def near_miss(name: object, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+class SeveralErrors(MetanasError):
+    """Several mistakes, told at once; ``problems`` holds each."""
+
+    def __init__(self, problems: Iterable[MetanasError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (SeveralErrors, (self.problems,))
+
+
 class DataError(MetanasError):
     """A data set cannot be read or does not suit the task."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, SeveralErrors
 from metanas.space import did_you_mean
 
 DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -189,7 +189,7 @@ class Recipe:
         if len(problems) == 1:
             raise problems[0]
         if problems:
-            raise MetanasError("\n".join(str(problem) for problem in problems))
+            raise SeveralErrors(problems)
         return cls(**values)
 
 

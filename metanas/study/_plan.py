@@ -12,7 +12,7 @@ import numpy as np
 
 from metanas._rng import generator
 from metanas.data import Dataset, Preparation, Splits, fit_preparation, load_dataset, split
-from metanas.errors import MetanasError
+from metanas.errors import MetanasError, SeveralErrors
 from metanas.evaluator import (
     COSTS,
     DEFAULT_METRIC,
@@ -283,7 +283,7 @@ def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
         for problem in recipe_problems(space.recipe_of(row), where=f"{run.file}: train", allow_python=allow_python):
             problems.setdefault(problem.where, problem)
     if problems:
-        raise MetanasError("\n".join(str(problem) for problem in problems.values()))
+        raise SeveralErrors(problems.values())
 
 
 def _check_some_network(gate: Gate) -> None:

@@ -80,7 +80,14 @@ def test_all_mistakes_at_once(command: Command, folder: Path) -> None:
     assert len(refused(command, folder, "space", "validate", "space.yaml").splitlines()) == 2
     (folder / "run.yaml").write_text("space: space.yaml\ndata: 3\nserch: {}\nworkers: many\n")
     lines = refused(command, folder, "search", "run.yaml").splitlines()
-    assert [line.split(": ")[0] for line in lines] == ["run.yaml:2:7", "run.yaml:3:1", "run.yaml:4:10"]
+    assert [line.split(": ")[:2] for line in lines] == [["error", f"run.yaml:{at}"] for at in ("2:7", "3:1", "4:10")]
+    (folder / "space.yaml").write_text(MLP)
+    (folder / "run.yaml").write_text(
+        "space: space.yaml\ndata: iris\ntrain: {lr: {choice: [-1, 2]}, loss: 'own:mine', clip: -3}\n"
+    )
+    lines = refused(command, folder, "search", "run.yaml").splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("error: run.yaml") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -167,5 +167,5 @@ def test_training_settings_are_validated(command: Command, tmp_path: Path) -> No
     file.write_text("space: a\nnetwork: [conv, head]\ntrain: {optmizer: adam, batch_size: tomato}\n")
     code, out, err = command("space", "validate", file)
     assert (code, out) == (2, "")
-    assert [line.removeprefix(f"{file}:").split(": ")[0] for line in err.splitlines()] == ["3:9", "3:37"]
+    assert [line.removeprefix(f"error: {file}:").split(": ")[0] for line in err.splitlines()] == ["3:9", "3:37"]
     assert "did you mean 'optimizer'?" in err
