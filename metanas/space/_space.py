@@ -106,8 +106,12 @@ class SearchSpace:
         ------
         ConstraintError
             If next to no row meets the constraints on decisions.
+        MetanasError
+            If ``n`` is negative.
 
         """
+        if n < 0:
+            raise MetanasError("a sample is of 0 rows or more", found=n)
         kept: list[Rows] = []
         count = drawn = 0
         wanted = n

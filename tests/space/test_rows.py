@@ -291,3 +291,10 @@ def test_constraints_are_met_on_the_way_to_all_rows() -> None:
     rows = space.rows(400)  # 3^20 without the constraint
     assert len(rows) == space.size == 363
     assert space.satisfies(rows).all()
+
+
+def test_no_fewer_than_no_rows_are_sampled() -> None:
+    space = load_space("mlp")
+    assert space.sample(0, rng()).shape == (0, len(space.decisions))
+    with pytest.raises(MetanasError, match="a sample is of 0 rows or more, found -1"):
+        space.sample(-1, rng())
