@@ -31,6 +31,10 @@ def init(folder: Path, data: str, **described: str | None) -> None:
     from metanas.data import BUILTIN_NAMES, load_dataset
     from metanas.errors import MetanasError
 
+    if folder.exists() and not folder.is_dir():
+        raise MetanasError(
+            "init writes into a folder", found="a file", where=str(folder), remedy="give the name of a folder"
+        )
     written = [folder / "space.yaml", folder / "run.yaml"]
     for path in written:
         if path.exists():

@@ -243,6 +243,11 @@ def test_init_overwrites_nothing_and_checks_the_data(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert (
+        command("init", "file")[2]
+        == "error: file: init writes into a folder, found a file; give the name of a folder\n"
+    )
     assert command("init", "a")[0] == 0
     before = (tmp_path / "a" / "run.yaml").read_text()
     assert "data: digits" in before
