@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _AXES = {"image": "CHANNELS,HEIGHT,WIDTH", "sequence": "CHANNELS,LENGTH", "tokens": "LENGTH", "table": "FEATURES"}
 """Input -> how a shape is written."""
+_HEADLESS = (
+    "note: no 'head', so a search takes it only for data with as many outputs as its networks end in; see --data"
+)
 
 
 @click.command()
@@ -42,17 +45,21 @@ def validate(spaces: tuple[str, ...], data: Data | None, shape: str | None, allo
     code = 0
     for name in spaces:
         try:
-            click.echo(_validated(name, data, shape, allow_python))
+            text, note = _validated(name, data, shape, allow_python)
+            click.echo(text)
+            if note:
+                click.echo(f"{name}: {note}", err=True)
         except MetanasError as error:
             code = max(code, show_error(error))
     return code
 
 
-def _validated(name: str, data: Data | None, shape: str | None, allow_python: bool) -> str:
-    """What is said of a valid space."""
+def _validated(name: str, data: Data | None, shape: str | None, allow_python: bool) -> tuple[str, str]:
+    """What is said of a valid space, and what it lacks all the same."""
+    from metanas.architecture import has_shapes
     from metanas.errors import MetanasError
     from metanas.evaluator import check_space_recipe
-    from metanas.space import check_some_row, load_space
+    from metanas.space import check_some_row, load_space, ops_in
 
     loaded = load_space(name, allow_python=allow_python)
     check_space_recipe(loaded, name, allow_python=allow_python)
@@ -66,7 +73,9 @@ def _validated(name: str, data: Data | None, shape: str | None, allow_python: bo
             click.echo(f"For samples of shape {list(check.input_shape)}{note}", err=True)
             raise
         text += f"; {check}"
-    return text
+    # With data it is an error, unless they have as many outputs as the networks.
+    headless = data is None and has_shapes(loaded) and "head" not in ops_in(loaded.template)
+    return text, _HEADLESS if headless else ""
 
 
 def rows_text(space: SearchSpace) -> str:

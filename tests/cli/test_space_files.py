@@ -169,3 +169,13 @@ def test_training_settings_are_validated(command: Command, tmp_path: Path) -> No
     assert (code, out) == (2, "")
     assert [line.removeprefix(f"error: {file}:").split(": ")[0] for line in err.splitlines()] == ["3:9", "3:37"]
     assert "did you mean 'optimizer'?" in err
+
+
+def test_a_space_without_a_head_is_told_of_it(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "headless.yaml"
+    file.write_text("space: a\ninput: table\nnetwork: [{dense: {units: {choice: [3, 4]}}}]\n")
+    code, out, err = command("space", "validate", file)
+    assert (code, "valid" in out) == (0, True)
+    assert f"{file}: note: no 'head'" in err
+    file.write_text(file.read_text().replace("}}]", "}}, head]"))
+    assert command("space", "validate", file)[2] == ""
