@@ -12,11 +12,12 @@ Data = str | dict[str, Any]
 """A name or a path, or a mapping: what :func:`metanas.data.load_dataset` takes."""
 
 
-def data_option(about: str, *, required: bool = False) -> Callable[[Command], Command]:
+def data_option(about: str, *, required: bool = False, default: str | None = None) -> Callable[[Command], Command]:
     """The option, whose help begins with what the data are for."""
     return click.option(
-        "--data", metavar="DATA", required=required, callback=_spec,
-        help=f"{about}: a built-in name, a path, or a mapping such as '{{table: people.csv, target: income}}'.",
+        "--data", metavar="DATA", required=required, default=default, show_default=default is not None, callback=_spec,
+        help=f"{about}: a built-in name, the path of an .npz file or a folder of images, or a mapping such as "
+        "'{table: people.csv, target: income}'.",
     )  # fmt: skip
 
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import shlex
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import click
 
 from metanas._files import check_name, new_file
+from metanas.cli._data import Data, data_option
 
 _FLAGS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("my_search"))
-@click.option(
-    "--data",
-    default="digits",
-    show_default=True,
-    help="A built-in data set, an .npz file, a CSV or Parquet file, or a folder of images.",
-)
-@click.option("--target", help="The column to predict, for a CSV or Parquet file.")
+@data_option("What to learn from", default="digits")
+@click.option("--target", help="The column to predict, where the path is that of a CSV, TSV or Parquet file.")
 @click.option("--text", help="The column of texts to predict it from; by default all others are read as a table.")
 @click.option("--user", help="The column of users, for recommendation; with --item.")
 @click.option("--item", help="The column of items.")
 @click.option("--kind", help="What an .npz file holds, if no images or table: sequence, tokens or pairs.")
-def init(folder: Path, data: str, **described: str | None) -> None:
+def init(folder: Path, data: Data, **described: str | None) -> None:
     """Write a space and a run file to start from into FOLDER."""
-    from metanas.data import BUILTIN_NAMES, load_dataset
+    from metanas.data import absolute_data, load_dataset
     from metanas.errors import MetanasError
 
     if folder.exists() and not folder.is_dir():
@@ -41,12 +38,17 @@ def init(folder: Path, data: str, **described: str | None) -> None:
             raise MetanasError(
                 "init writes new files only", found=str(path), remedy="choose another folder, or move it"
             )
-    given = {key: check_name(value, f"--{key}") for key, value in described.items() if value}
-    source = "arrays" if "kind" in given else "table"
-    dataset = load_dataset({source: data, **given} if given else data, base=Path())
-    line = _quoted(data if data in BUILTIN_NAMES else check_name(str(Path(data).resolve()), "--data"))
-    if given:
-        line = f"{{{source}: {line}, {', '.join(f'{key}: {_quoted(value)}' for key, value in given.items())}}}"
+    given: dict[str, Any] = {key: value for key, value in described.items() if value}
+    spec: Data = data
+    if not isinstance(data, str):
+        spec = {**data, **given}
+    elif given:
+        spec = {"arrays" if "kind" in given else "table": data, **given}
+    for key, value in spec.items() if isinstance(spec, dict) else [("data", spec)]:
+        if isinstance(value, str):
+            check_name(value, f"--{key if key in described else 'data'}")
+    dataset = load_dataset(spec, base=Path())
+    line = _yaml(absolute_data(spec, Path()))
     templates = resources.files("metanas.cli") / "templates"
     space_text = (templates / f"space_{dataset.kind}.yaml").read_text(encoding="utf-8")
     run_text = (templates / "run.yaml").read_text(encoding="utf-8")
@@ -57,10 +59,14 @@ def init(folder: Path, data: str, **described: str | None) -> None:
     click.echo(f"Wrote {written[0]} and {written[1]}. Search with:\n  metanas search {shlex.quote(str(written[1]))}")
 
 
-def _quoted(text: str | None) -> str:
-    """As YAML text, of version 1.1 too."""
+def _yaml(value: object) -> str:
+    """As YAML on one line, of version 1.1 too."""
     import json
     import re
 
-    plain = text is not None and re.fullmatch(r"[A-Za-z_]\w*", text) and text.lower() not in _FLAGS
-    return str(text) if plain else json.dumps(text, ensure_ascii=False)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_yaml(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value) and value.lower() not in _FLAGS
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ from metanas._lazy import lazy_attributes
 from metanas.data._arrays import dataset_from_arrays
 from metanas.data._builtin import BUILTIN_NAMES
 from metanas.data._dataset import Column, Dataset, Table, Texts
-from metanas.data._load import TABLE_SUFFIXES, data_mapping, load_dataset, spec_errors
+from metanas.data._load import TABLE_SUFFIXES, absolute_data, data_mapping, load_dataset, spec_errors
 from metanas.data._notes import data_notes
 from metanas.data._preparation import MISSING_TEXTS, ColumnPreparation, Preparation, fit_preparation
 from metanas.data._raw import prepare_raw
@@ -37,6 +37,7 @@ __all__ = [
     "Table",
     "Tensors",
     "Texts",
+    "absolute_data",
     "augmentation",
     "batches",
     "data_mapping",

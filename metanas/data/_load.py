@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metanas._files import check_name
 from metanas.data._arrays import load_npz
 from metanas.data._builtin import BUILTIN_NAMES, load_builtin
 from metanas.data._dataset import DEFAULT_FRACTION, TASKS, Dataset
@@ -94,6 +96,18 @@ def data_mapping(text: str, base: Path) -> dict[str, Any]:
         remedy = "give .npz, .csv, .tsv, .parquet, or a folder of images"
         raise DataError("unknown format", found=repr(path.name), where="data", remedy=remedy)
     return {"name": text}
+
+
+def absolute_data(spec: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+    """The same data with an absolute path, in place of one relative to ``base``. Raises MetanasError if it is not Unicode."""
+
+    def absolute(path: str) -> str:
+        return check_name(os.path.abspath(base / Path(path).expanduser()))
+
+    if isinstance(spec, str):
+        return spec if spec in BUILTIN_NAMES else absolute(spec)
+    paths = ("table", "images", "arrays")
+    return {key: absolute(value) if key in paths and isinstance(value, str) else value for key, value in spec.items()}
 
 
 def _checked(spec: object) -> dict[str, Any]:

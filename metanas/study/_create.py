@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from metanas._files import check_name
-from metanas.data import BUILTIN_NAMES
+from metanas.data import absolute_data
 from metanas.errors import file_errors
 from metanas.study._folder import RunFolder, environment
 from metanas.study._identity import check_identity
@@ -97,7 +97,7 @@ def resolved(planned: Plan) -> dict[str, Any]:
     return {
         "name": run.name,
         "space": "space.yaml",
-        **({"data": _absolute(run.data, run.base)} if planned.dataset is not None else {}),
+        **({"data": absolute_data(run.data, run.base)} if planned.dataset is not None else {}),
         "objective": objective,
         "constraints": [text for text, _, _ in run.constraints],
         "search": {key: value for key, value in search.items() if value is not None},
@@ -121,15 +121,6 @@ def _evaluator(run: RunFile) -> str | dict[str, Any]:
 
 def _engine(run: RunFile) -> dict[str, Any]:
     return {"engine": run.engine, "count": run.workers, **run.engine_options}
-
-
-def _absolute(data: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
-    if isinstance(data, str):
-        return data if data in BUILTIN_NAMES else _absolute_path(data, base)
-    return {
-        k: _absolute_path(v, base) if k in ("table", "images", "arrays") and isinstance(v, str) else v
-        for k, v in data.items()
-    }
 
 
 def _absolute_path(path: str, base: Path) -> str:

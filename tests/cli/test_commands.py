@@ -221,6 +221,26 @@ def test_init_for_images(command: Command, tmp_path: Path, monkeypatch: pytest.M
     assert settings["objective"] == {"maximize": "accuracy"}
 
 
+def test_init_takes_a_mapping_as_the_other_commands_do(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _pictures(tmp_path / "photos")
+    settings = _started(command, Path("a"), "--data", "{images: photos/, size: [6, 4], test: 0.25}")
+    assert settings["data"] == {"images": str(tmp_path / "photos"), "size": [6, 4], "test": 0.25}
+    rows = "".join(f"{n},{'ab'[n % 2]},{n % 7}\n" for n in range(60))
+    (tmp_path / "people.tsv").write_text("age,no,'yes: so'\n".replace(",", "\t") + rows.replace(",", "\t"))
+    settings = _started(command, Path("b"), "--data", "{table: people.tsv, ignore: ['no']}", "--target", "'yes: so'")
+    expected = {"table": str(tmp_path / "people.tsv"), "ignore": ["no"], "target": "'yes: so'"}
+    assert settings["data"] == expected
+    code, _, err = command("init", "c", "--data", "{images: photos/, sizes: 32}")
+    assert code == 2
+    assert "'size'" in err
+    assert not Path("c").exists()
+    assert command("init", "d", "--data", "{name: wine}")[0] == 0
+    assert "data: {name: wine}\n" in Path("d", "run.yaml").read_text()
+
+
 def test_init_says_a_command_that_can_be_pasted(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "my search"
     said = command("init", folder)[1]
