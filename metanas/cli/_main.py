@@ -1,7 +1,7 @@
 """The group of all commands, and how they end.
 
-Exit codes: 0 done; 1 an error of metanas itself; 2 input that cannot be used; 3 a search that found no network;
-130 interrupted, to be resumed.
+Exit codes: 0 done; 1 an error of metanas itself, or suggestions of lint --strict; 2 input that cannot be used;
+3 a search that found no network; 130 interrupted, to be resumed.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 an error of metanas itself, 2 input that cannot be used, 3 no network found, "
-    "130 interrupted (resume with 'metanas resume').",
+    epilog="Exit codes: 0 done, 1 an error of metanas itself or suggestions of 'space lint --strict', 2 input that cannot be "
+    "used, 3 no network found, 130 interrupted (resume with 'metanas resume').",
 )
 @click.version_option(__version__, prog_name="metanas")
 def cli() -> None:
