@@ -69,6 +69,7 @@ def search(
     stop: str | Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
     seed: int = 0,
+    retries: int | None = None,
     workers: int | str | Mapping[str, Any] = "auto",
     name: str = "search",
     runs: str | Path = "runs",
@@ -98,6 +99,8 @@ def search(
         Memory that one training may take, in bytes or as ``"4GB"``; larger networks are refused.
     stop
         Rule by which trials end early, such as ``"curve"``.
+    retries
+        How often a trial whose worker died is tried again; by default twice.
     runs
         Folder in which the run folder is made.
     progress
@@ -127,7 +130,7 @@ def search(
         "name": name, "space": str(space), "data": data, "objective": objective, "constraints": texts,
         "search": _given(
             strategy=strategy, predictor=predictor, trials=trials, time=time, gpu_hours=gpu_hours, target=target, max_memory=max_memory,
-            seed=seed,
+            seed=seed, retries=retries,
         ),
         "fidelity": _given(epochs=list(epochs) if isinstance(epochs, Sequence) else epochs, stop=stop), "train": train,
         "workers": workers,

@@ -29,6 +29,7 @@ def search(folder: Path, **options: Any) -> None:
         ({"strategy": "evoluton"}, "'evolution'"),
         ({"train": {"batchsize": 3}}, "'batch_size'"),
         ({"trials": 0}, "trials"),
+        ({"retries": -1}, "retries"),
         ({"evaluator": {"python": "a:b"}}, "allow"),
         ({"evaluator": {"python": "__main__:Ev"}, "allow_python": True}, "found __main__:Ev; put it into a module"),
         ({"name": "a/b", "data": (np.eye(30), np.arange(30.0))}, "a name is letters, digits, _ and -, found 'a/b'"),
