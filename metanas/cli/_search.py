@@ -35,14 +35,17 @@ _PYTHON = click.option(
     is_flag=True,
     help="Let the files name Python code of yours (losses, metrics, evaluators), and run it.",
 )
-STORAGE = click.option(
-    "--storage",
-    metavar="URL",
-    envvar="METANAS_STORAGE",
-    show_envvar=True,
-    help="Keep the study in this database instead of where the run file says: sqlite:///…, postgresql://…, mysql://… "
-    "or grpc://…. The run folder keeps the URL without its password.",
+
+
+def _storage(about: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--storage", metavar="URL", envvar="METANAS_STORAGE", show_envvar=True, help=about)
+
+
+_NEW_STORAGE = _storage(
+    "Keep the study in this database instead of where the run file says: sqlite:///…, postgresql://…, mysql://… or grpc://…. "
+    "The run folder keeps the URL without its password."
 )
+STORAGE = _storage("URL of the study's database, for a password that the run folder does not keep.")
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
@@ -59,7 +62,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
     metavar="NAME",
     help="Start from what this predictor has learned, with the strategy meta: a name, or a path with a '/'; none for none.",
 )
-@STORAGE
+@_NEW_STORAGE
 @click.option(
     "--study", metavar="NAME", help="Go on with this study of the storage, which was begun in another run folder."
 )
