@@ -16,6 +16,7 @@ from metanas.evaluator import COSTS, METHODS, METRICS, PROXIES, RECIPE_OPTIONS, 
 from metanas.space import ACTIVATIONS, OPS, Op, Parameter, space_schema
 from metanas.study import strategy_names
 from metanas.study._strategies import NEED_SOURCES, SAMPLERS, STRATEGIES, settings_of
+from metanas.tables import BENCHMARKS
 from metanas.trial import Status
 
 FOLDER = Path(__file__).parent
@@ -106,6 +107,16 @@ def contestants() -> str:
     )
 
 
+def benchmark_metrics() -> str:
+    """What the tables of benchmarks hold."""
+    rows = [
+        (f"`{name}`", f"`{metric}`", known.direction, known.about)
+        for name, benchmark in BENCHMARKS.items()
+        for metric, known in benchmark.metrics.items()
+    ]
+    return _table(("benchmark", "metric", "better", "meaning"), rows)
+
+
 def _strategy(name: str) -> tuple[str, str]:
     if name not in STRATEGIES:
         return f"`optuna.samplers.{SAMPLERS[name.removeprefix('optuna:')]}`", "arguments of the class"
@@ -151,7 +162,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "ops": ops, "train": train, "metrics": metrics, "costs": costs, "proxies": proxies, "methods": methods, "strategies": strategies, "contestants": contestants,
-    "statuses": statuses,
+    "statuses": statuses, "benchmark-metrics": benchmark_metrics,
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def task_of_run(path: Path) -> TaskData:
     """
     folder = RunFolder.open(path)
     run, space, trials = read_run(folder)
-    quality = first_quality(run.objectives)
+    quality = first_quality(run.objectives, run.evaluator)
     if quality is None:
         raise MetanasError(
             "a predictor learns how good networks are, and not what they cost",

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metanas.evaluator import COSTS, METRICS
 from metanas.space import ListNode, MapNode, Node, ScalarNode, did_you_mean, kind_of
 from metanas.study._keys import Keys
 from metanas.study._run_file import Objective
+from metanas.tables import BENCHMARKS
 
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _WORDS = {"maximize": "larger", "minimize": "smaller"}
 
 
-def first_quality(objectives: Sequence[Objective]) -> int | None:
-    """Place of the first objective that tells how good a network is, and not what it costs; None if all are costs."""
-    return next((place for place, (name, _) in enumerate(objectives) if name not in COSTS), None)
+def first_quality(objectives: Sequence[Objective], evaluator: str | Mapping[str, Any] = "train") -> int | None:
+    """Place of the first objective that tells how good a network is, and not what it costs; None if all are costs.
+
+    ``evaluator`` is the run file's: the table of a benchmark knows costs of its own.
+    """
+    table = {} if isinstance(evaluator, str) else evaluator.get("table", {})
+    benchmark = BENCHMARKS.get(table.get("benchmark", ""))
+    theirs = [] if benchmark is None else [name for name, metric in benchmark.metrics.items() if metric.is_cost]
+    return next((place for place, (name, _) in enumerate(objectives) if name not in (*COSTS, *theirs)), None)
 
 
 def objective_keys(keys: Keys, root: MapNode, *, any_name: bool) -> tuple[Objective, ...]:

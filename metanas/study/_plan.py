@@ -32,7 +32,7 @@ from metanas.study._objective_keys import first_quality
 from metanas.study._run_file import Objective, RunFile
 from metanas.study._stopping import make_pruner
 from metanas.study._strategies import STRATEGIES, check_sampler, proxies_problem, takes_model
-from metanas.tables import ResultTable
+from metanas.tables import BENCHMARKS, ResultTable
 
 _SMALL = 4_000
 """Rows of a space that is looked through: quicker than learning to steer in it, and sure. Of a larger one so much takes minutes."""
@@ -191,7 +191,7 @@ def _model(run: RunFile, space: SearchSpace) -> SpaceModel | None:
 
 def _of_quality(model: SpaceModel | None, run: RunFile, objectives: tuple[Objective, ...]) -> SpaceModel | None:
     """The model where it has something to say: of objectives that are costs it knows nothing."""
-    if model is None or first_quality(objectives) is not None:
+    if model is None or first_quality(objectives, run.evaluator) is not None:
         return model
     if run.predictor is None:
         return None
@@ -216,9 +216,12 @@ def _plan_table(run: RunFile, space: SearchSpace, model: SpaceModel | None) -> P
         )
     named = spec.get("metric") or spec.get("maximize") or spec.get("minimize")
     way = next((way for way in ("maximize", "minimize") if way in spec), "")
+    benchmark = BENCHMARKS.get(spec.get("benchmark", ""))
+    if benchmark is not None and named and named not in dict(run.objectives):
+        way = benchmark.metrics[named].direction
     if not way and run.objectives:
         way = dict(run.objectives).get(str(named), run.objectives[0][1])
-    if not way and "benchmark" not in spec:
+    if not way and benchmark is None:
         raise MetanasError(
             "a metric of your own needs a direction", found=str(named), where=f"{run.file}: evaluator.table",
             remedy=f"write 'objective: {{maximize: {named}}}' or minimize",

@@ -29,8 +29,22 @@ _VERSION = 1
 class _Metric(NamedTuple):
     name: str
     """In the package's files."""
+    direction: str
+    """``maximize`` or ``minimize``."""
+    about: str
+    """What it is, in a few words."""
     scale: float = 1.0
     """100 for a share that is given in percent here."""
+    is_cost: bool = False
+    """Whether it tells what a network costs, and not how good it is."""
+
+
+def _quality(name: str, about: str, scale: float = 1.0) -> _Metric:
+    return _Metric(name, "maximize", about, scale)
+
+
+def _cost(name: str, about: str) -> _Metric:
+    return _Metric(name, "minimize", about, is_cost=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +67,6 @@ class Benchmark:
     """From the keys of the package's files to rows of the space."""
     metrics: Mapping[str, _Metric]
     """Name here to the metric there; the first is searched on."""
-    direction: str
-    """Of the first metric."""
     test: str | None = None
     """Name of the test metric."""
     cost: str | None = None
@@ -100,8 +112,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "imagenet16_120": "datasets/nasbench201/imagenet.pkl",
         },
         keys=_texts,
-        metrics={"val_acc": _Metric("val_acc"), "latency": _Metric("latency"), "model_size": _Metric("model_size")},
-        direction="maximize", cost="train_time", **_SIMPLE,
+        metrics={
+            "val_acc": _quality("val_acc", "validation accuracy in percent"),
+            "latency": _cost("latency", "latency, as the package gives it"),
+            "model_size": _cost("model_size", "parameters, in millions"),
+        },
+        cost="train_time", **_SIMPLE,
     ),
     "nasbench_graph": Benchmark(
         about="NAS-Bench-Graph: 26,206 graph networks on nine sets of graphs (2,021 on proteins), means of three seeds",
@@ -110,10 +126,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         datasets={name: f"light/{name}.bench" for name in _GRAPH_SETS},
         keys=_hashes,
         metrics={
-            "val_acc": _Metric("valid_perf", 100.0), "test_acc": _Metric("perf", 100.0), "latency": _Metric("latency"),
-            "params": _Metric("para"),
+            "val_acc": _quality("valid_perf", "validation accuracy in percent", 100.0),
+            "test_acc": _quality("perf", "test accuracy in percent", 100.0),
+            "latency": _cost("latency", "latency, as the package gives it"),
+            "params": _cost("para", "parameters, in millions"),
         },
-        direction="maximize", test="test_acc", package="nas_bench_graph", facts=_GRAPHS,
+        test="test_acc", package="nas_bench_graph", facts=_GRAPHS,
         # The wheel asks for torch-geometric and an old Python, which its tables do not need.
         install="pip install --no-deps --ignore-requires-python nas-bench-graph",
     ),
@@ -124,10 +142,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         datasets={name: f"datasets/hpobench/{name}.pkl" for name in _CLASSIFICATION},
         keys=_texts,
         metrics={
-            "val_acc": _Metric("val_acc", 100.0), "val_precision": _Metric("val_precision", 100.0),
-            "val_f1": _Metric("val_f1", 100.0),
+            "val_acc": _quality("val_acc", "validation accuracy in percent", 100.0),
+            "val_precision": _quality("val_precision", "validation precision in percent", 100.0),
+            "val_f1": _quality("val_f1", "validation F1 score in percent", 100.0),
         },
-        direction="maximize", cost="train_time", **_SIMPLE,
+        cost="train_time", **_SIMPLE,
     ),
     "mlp_regression": Benchmark(
         about="HPOlib's networks: 62,208 fully connected networks and recipes on four regression tables, 4 seeds",
@@ -135,8 +154,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         space="mlp_regression",
         datasets={name: f"datasets/hpolib/{name}.pkl" for name in _REGRESSION},
         keys=_texts,
-        metrics={"val_loss": _Metric("val_loss"), "model_size": _Metric("model_size")},
-        direction="minimize", cost="train_time", **_SIMPLE,
+        metrics={
+            "val_loss": _Metric("val_loss", "minimize", "validation loss"),
+            "model_size": _cost("model_size", "parameters"),
+        },
+        cost="train_time", **_SIMPLE,
     ),
 }  # fmt: skip
 """By name."""
@@ -179,7 +201,7 @@ def _load(name: str, dataset: str) -> ResultTable:
     return ResultTable(
         name=f"{name}/{dataset}", space=space, rows=_shared(arrays["rows"]), aliases=aliases,
         metrics={metric: arrays[f"metric_{metric}"] for metric in benchmark.metrics},
-        metric=next(iter(benchmark.metrics)), direction=benchmark.direction, test=benchmark.test,
+        metric=next(iter(benchmark.metrics)), direction=next(iter(benchmark.metrics.values())).direction, test=benchmark.test,
         cost=arrays.get("cost"), facts=benchmark.facts.get(dataset, {}),
     )  # fmt: skip
 
@@ -214,15 +236,15 @@ def _convert(benchmark: Benchmark, space: SearchSpace, source: Path) -> dict[str
     order = np.lexsort(rows.T[::-1])
     entries = list(content.values())
     arrays: dict[str, np.ndarray[Any, Any]] = {"rows": rows[order]}
-    wanted = {f"metric_{name}": metric for name, metric in benchmark.metrics.items()}
+    wanted = {f"metric_{name}": (metric.name, metric.scale) for name, metric in benchmark.metrics.items()}
     if benchmark.cost:
-        wanted["cost"] = _Metric(benchmark.cost)
-    for name, metric in wanted.items():
-        values = [np.atleast_1d(entry[metric.name]) for entry in entries]
+        wanted["cost"] = (benchmark.cost, 1.0)
+    for name, (theirs, scale) in wanted.items():
+        values = [np.atleast_1d(entry[theirs]) for entry in entries]
         table = np.full((len(values), max(map(len, values))), np.nan)
         for line, repeats in zip(table, values, strict=True):
             line[: len(repeats)] = repeats
-        arrays[name] = metric.scale * table[order]
+        arrays[name] = scale * table[order]
     if not space.tabular and space.size is not None and space.size > len(rows):
         arrays["aliases"], arrays["alias_of"] = _aliases(space, arrays["rows"])
     return arrays

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metanas.errors import MetanasError
-from metanas.space import SearchSpace
+from metanas.space import SearchSpace, load_space
 from metanas.study import Ending, RunFolder, SearchResult, create_run, plan, read_run_file, read_timeline, run_session
+from metanas.tables import ResultTable
 from metanas.trial import Status
 
 SPACE = "space: toy\nlanguage: 1\ninput: table\ntabular: {a: {choice: [p, q, r, s]}, b: {choice: [1, 2, 3, 4]}}\n"
@@ -159,3 +161,35 @@ def test_what_is_open_is_told_without_reading_all_trials_anew(tmp_path: Path, mo
     monkeypatch.setattr(SearchSpace, "to_row", lambda space, values: read.append(1) or to_row(space, values))
     run_session(folder)
     assert len(read) < 4 * 15, "a few for each trial, not for each of the others too"
+
+
+@pytest.mark.parametrize(
+    ("metric", "objective", "found"),
+    [
+        (None, None, ("val_acc", "maximize")),
+        ("val_acc", None, ("val_acc", "maximize")),
+        ("latency", None, ("latency", "minimize")),
+        ("model_size", None, ("model_size", "minimize")),
+        ("latency", {"maximize": "latency"}, ("latency", "maximize")),
+    ],
+)
+def test_metrics_of_benchmarks_know_which_way_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str | None, objective: Any, found: tuple[str, str]
+) -> None:
+    rows = np.array([[0] * 6, [4, 2, 1, 2, 1, 1]])
+    columns = {"val_acc": [[80.0], [90.0]], "latency": [[0.1], [0.2]], "model_size": [[1.0], [2.0]]}
+    table = ResultTable(
+        name="nasbench201/cifar10", space=load_space("nasbench201"), rows=rows, metric="val_acc", direction="maximize",
+        metrics={name: np.array(values) for name, values in columns.items()},
+    )  # fmt: skip
+    monkeypatch.setattr("metanas.evaluator._table_evaluator.load_benchmark", lambda benchmark, dataset: table)
+    named = {"benchmark": "nasbench201", "dataset": "cifar10"} | ({"metric": metric} if metric else {})
+    settings = {"space": "nasbench201", "evaluator": {"table": named}, "search": {"strategy": "meta", "trials": 2}}
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(settings | ({"objective": objective} if objective else {})))
+    planned = plan(read_run_file(path))
+    assert planned.objectives == (found,)
+    assert planned.gate.table is not None
+    assert (planned.gate.table.metric, planned.gate.table.direction) == found
+    # What earlier searches say of accuracies is nothing to a search for costs alone.
+    assert (planned.model is None) == (found[0] != "val_acc")

@@ -103,3 +103,18 @@ def test_a_missing_package_comes_with_the_line_that_installs_it(monkeypatch: pyt
     _benchmarks._load.cache_clear()
     with pytest.raises(MissingDependencyError, match=r"pip install --no-deps --ignore-requires-python nas-bench-graph"):
         load_benchmark("nasbench_graph", "cora")
+
+
+def test_costs_are_better_when_they_are_less() -> None:
+    first = {name: next(iter(benchmark.metrics.items())) for name, benchmark in BENCHMARKS.items()}
+    assert {name: (metric, known.direction, known.is_cost) for name, (metric, known) in first.items()} == {
+        "nasbench201": ("val_acc", "maximize", False),
+        "nasbench_graph": ("val_acc", "maximize", False),
+        "mlp_classification": ("val_acc", "maximize", False),
+        "mlp_regression": ("val_loss", "minimize", False),
+    }
+    costs = {m for b in BENCHMARKS.values() for m, known in b.metrics.items() if known.is_cost}
+    assert costs == {"latency", "model_size", "params"}
+    assert all(
+        known.direction == "minimize" for b in BENCHMARKS.values() for known in b.metrics.values() if known.is_cost
+    )
