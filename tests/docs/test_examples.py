@@ -166,6 +166,7 @@ def test_figures_are_those_of_the_code() -> None:
     from metanas.space import (
         MEASURES,
         _expression,
+        _load,
         _parse_cells,
         _parse_modules,
         _parse_values,
@@ -182,7 +183,7 @@ def test_figures_are_those_of_the_code() -> None:
     for value in (
         _yaml.MAX_BYTES, _yaml.MAX_NODES, _yaml.MAX_DEPTH, _resolve.MAX_NESTING, _parse_modules.MAX_REPEATS, _parse_cells.MAX_NODES,
         _resolve_values.MAX_DECISIONS, _parse_values.MAX_LEVELS, _resolve_values.MAX_STEPS, _resolve_values.MAX_LETS, _expression.MAX_LENGTH,
-        _expression.MAX_NESTING, _resolve_cells.MAX_READS,
+        _expression.MAX_NESTING, _resolve_cells.MAX_READS, _load._MAX_EXTENDS,
     ):  # fmt: skip
         assert re.search(rf"\| {value:,}\b", limits), value
     for text, name in [
@@ -191,6 +192,7 @@ def test_figures_are_those_of_the_code() -> None:
         *((f"| `{measure}` |", "language.md") for measure in MEASURES),
         (f"of {_recipe.AUGMENTED_EPOCHS} epochs", "run-file.md"),
         (f"at most {_devices._MAX_AUTO_CPU_WORKERS}.", "run-file.md"),
+        (f"from 1 to {_devices.MOST_WORKERS:,}", "run-file.md"),
         (f"the {_preparation.MOST_CATEGORIES} most frequent", "data.md"),
         (f"at most {_targets.MOST_INTEGER_CLASSES} different ones, each with {_targets.SAMPLES_A_CLASS}", "data.md"),
         *((f"| `{built_in}` |", "data.md") for built_in in BUILTIN_NAMES),
