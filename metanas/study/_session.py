@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import yaml
+from optuna.storages import BaseStorage
 
 from metanas.data import data_notes
 from metanas.errors import StudyError
@@ -76,6 +77,7 @@ def run_session(
         name = folder.read_info().get("study", study_name(folder))
         url = storage or run.storage
         opened = open_storage(folder.journal, url)
+        _check_study_is_there(opened, name, planned, folder)
         study_id = open_study(opened, name, planned.objectives)
         with StudyLease(opened if url else None, study_id) as lease:
             check_identity(opened, study_id, planned, note=True)
@@ -128,6 +130,19 @@ def run_session(
             finally:
                 engine.close(kill=not finished)
     return outcome
+
+
+def _check_study_is_there(storage: BaseStorage, name: str, planned: Plan, folder: RunFolder) -> None:
+    """A search that has begun goes on where its trials are, and does not begin anew in another database."""
+    if not folder.log.exists():
+        return
+    try:
+        open_study(storage, name, planned.objectives, read_only=True)
+    except KeyError as error:
+        raise StudyError(
+            "a search goes on in the storage that has its trials", found=f"no study {name} there", where="storage",
+            remedy="give the storage that it began with, or start a new search",
+        ) from error  # fmt: skip
 
 
 def _slots(run: RunFile, trials: Trials) -> list[Slot]:

@@ -1,6 +1,6 @@
 """Opening a study by the URL of its storage.
 
-The default is the journal in the run folder: see ``docs/run-folder.md`` for why, with measured costs.
+The default is the journal in the run folder: see ``docs/run-file.md`` for why, with measured costs.
 """
 
 from __future__ import annotations

@@ -68,3 +68,25 @@ def test_there_are_no_more_workers_than_trials(
     err = command("resume", folder, "--allow-python", "--set", "search.trials=3")[2]
     assert "with 1 worker," in err
     assert "workers: 5" in (folder / "run.yaml").read_text()
+
+
+def test_a_search_does_not_begin_anew_in_another_database(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_scores.py").write_text(CODE.format(name="Own", score="1.0 + job.trial"))
+    run = {
+        "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
+        "search": {"trials": 2, "strategy": "random"}, "workers": 1,
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(json.dumps(run))
+    assert command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")[0] == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    before = (folder / "run.yaml").read_text()
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    for arguments in (("--set", f"storage={other}"), ("--storage", other)):
+        code, _, err = command("resume", folder, "--allow-python", *arguments)
+        assert code == 2
+        assert "a search goes on in the storage that has its trials" in err
+    assert (folder / "run.yaml").read_text() == before
+    assert command("resume", folder, "--allow-python", "--set", "search.trials=3")[0] == 0
