@@ -77,7 +77,8 @@ def run_session(
         name = folder.read_info().get("study", study_name(folder))
         url = storage or run.storage
         opened = open_storage(folder.journal, url)
-        _check_study_is_there(opened, name, planned, folder)
+        if url:
+            _check_study_is_there(opened, name, planned, folder)
         study_id = open_study(opened, name, planned.objectives)
         with StudyLease(opened if url else None, study_id) as lease:
             check_identity(opened, study_id, planned, note=True)
