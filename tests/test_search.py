@@ -380,5 +380,5 @@ def test_a_resume_from_python(toy: Any) -> None:
     result = metanas.resume(folder.path, allow_python=True, progress=False, sets=["search.trials=5"])
     assert len(result.trials) == 5
     assert result.metrics == {}
-    with pytest.raises(metanas.MetanasError, match="the search must have finished"):
+    with pytest.raises(metanas.MetanasError, match="an evaluator of your own trains no network"):
         _ = result.network

@@ -54,7 +54,8 @@ def test_files_that_cannot_be_written_are_told(command: Command, tmp_path: Path)
     for arguments in (("init", tmp_path / "taken"), ("space", "draw", "mlp", "-o", tmp_path / "taken" / "mlp.svg")):
         code, _, err = command(*arguments)
         assert code == 2
-        assert "taken: the file must be readable or writable, found " in err
+        says = "init writes into a folder" if arguments[0] == "init" else "the file must be readable or writable"
+        assert f"taken: {says}, found " in err
     assert (tmp_path / "taken").read_text() == "mine"
     assert command("space", "draw", "mlp", "-o", tmp_path / "new" / "mlp.svg")[0] == 0
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mlp.svg"]
