@@ -32,6 +32,8 @@ def search(folder: Path, **options: Any) -> None:
         ({"retries": -1}, "retries"),
         ({"evaluator": {"python": "a:b"}}, "allow"),
         ({"evaluator": {"python": "__main__:Ev"}, "allow_python": True}, "found __main__:Ev; put it into a module"),
+        ({"objective": {"maximize": "__main__:own"}, "allow_python": True}, "found __main__:own; put it into a module"),
+        ({"train": {"loss": "__main__:loss"}, "allow_python": True}, "found __main__:loss; put it into a module"),
         ({"name": "a/b", "data": (np.eye(30), np.arange(30.0))}, "a name is letters, digits, _ and -, found 'a/b'"),
         ({"space": metanas.load_space("mlp")}, "the loaded space mlp; give its file"),
         ({"constraints": "parms <= 1e6"}, "the name 'parms'; did you mean 'params'"),

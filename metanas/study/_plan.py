@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,7 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
         )  # fmt: skip
     objectives = run.objectives or _default_objective(dataset)
     model = _of_quality(model, run, objectives)
+    _check_no_main(run, space, objectives)
     for name, _ in objectives:
         if (run.trains and name not in COSTS) and (
             problem := metric_problem(
@@ -151,11 +153,6 @@ def plan(run: RunFile, *, allow_python: bool = False) -> Plan:
     _check_recipe(run, space, allow_python)
     if isinstance(run.evaluator, dict) and not allow_python:
         raise python_refused(run.evaluator["python"], where=f"{run.file}: evaluator")
-    if isinstance(run.evaluator, dict) and run.evaluator["python"].startswith("__main__:") and run.engine != "inline":
-        raise MetanasError(
-            "workers are other processes, whose __main__ is another", found=run.evaluator["python"], where=f"{run.file}: evaluator",
-            remedy="put it into a module that they can import, and name that: {python: module:Factory}",
-        )  # fmt: skip
     if isinstance(run.evaluator, dict) and run.engine != "ray":  # whose nodes may have what this machine has not
         import_factory(run.evaluator["python"], where=f"{run.file}: evaluator")
     splits = split(dataset, seed=run.seed)
@@ -268,6 +265,16 @@ def _an(kind: str) -> str:
 def _default_objective(dataset: Dataset) -> tuple[Objective, ...]:
     name = DEFAULT_METRIC[dataset.task]
     return ((name, METRICS[name].direction),)
+
+
+def _check_no_main(run: RunFile, space: SearchSpace, objectives: tuple[Objective, ...]) -> None:
+    """Nothing of the user's lies in ``__main__``, a script or notebook, where workers are other processes."""
+    named = " ".join([str(run.evaluator), *(name for name, _ in objectives), str(dict(run.train)), space.text])
+    if run.engine != "inline" and (found := re.search(r"\b__main__:\w+", named)):
+        raise MetanasError(
+            "workers are other processes, whose __main__ is another", found=found[0], where=run.file,
+            remedy="put it into a module that they can import, and name that: module:Name",
+        )  # fmt: skip
 
 
 def _check_recipe(run: RunFile, space: SearchSpace, allow_python: bool) -> None:
