@@ -69,3 +69,11 @@ def test_runs_that_are_no_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(metanas.MetanasError, match="the file must be readable or writable, found File exists; check"):
         search(tmp_path, data=(np.eye(30), np.arange(30.0)))
+
+
+def test_names_too_long_for_a_file_are_none() -> None:
+    long = "x" * 300
+    with pytest.raises(metanas.MetanasError, match="no built-in space has the name"):
+        metanas.load_space(long)
+    with pytest.raises(metanas.MetanasError, match="this must be a run folder"):
+        metanas.SearchResult.load(long)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -167,9 +168,10 @@ def find_space(space: str | Path, *, base: Path | None = None) -> tuple[str, str
     name = str(space)
     if "/" not in name and "\\" not in name and not name.endswith((".yaml", ".yml")):
         path = _builtin_folder() / f"{name}.yaml"
-        if path.is_file():
+        # os.path's, as a name too long for a file is none there, and pathlib's raises.
+        if os.path.isfile(path):
             return f"{name}.yaml", path.read_text(encoding="utf-8")
-        if not ((base or Path()) / name).is_file():
+        if not os.path.isfile((base or Path()) / name):
             raise MetanasError(
                 f"no built-in space has the name {name!r}", where="space",
                 remedy=did_you_mean(name, builtin_spaces()) + " or give the path of a space file",

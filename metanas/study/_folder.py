@@ -129,8 +129,8 @@ class RunFolder:
         """
         folder = cls(path)
         # A run.yaml alone may be a file to start a search from.
-        if not (folder.run_file.is_file() and folder.info_file.is_file()):
-            found = "none that a search made" if path.is_dir() else "no such folder"
+        if not (os.path.isfile(folder.run_file) and os.path.isfile(folder.info_file)):
+            found = "none that a search made" if os.path.isdir(path) else "no such folder"
             remedy = _nearest_run(path) or "give a folder that 'metanas search' made"
             raise StudyError("this must be a run folder", found=found, where=str(path), remedy=remedy)
         return folder
@@ -162,7 +162,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _nearest_run(path: Path) -> str:
-    parent = path if path.is_dir() else path.parent
+    parent = path if os.path.isdir(path) else path.parent
     runs = sorted(child.parent for child in parent.glob("*/info.json"))
     return f"did you mean {runs[-1]}?" if runs else ""
 
