@@ -95,9 +95,10 @@ class _Coordinator:
                 kind, body = decode(line)
                 with self._changes:
                     if kind == "cancel" and body["job_id"] in self._open:
-                        self._stop = (body["job_id"], Status(body["status"]))
-                        if body["grace"] is not None:
+                        # It may be said more than once.
+                        if body["grace"] is not None and self.stop(body["job_id"]) is not Status(body["status"]):
                             self._leave_with(body["job_id"], body["grace"])
+                        self._stop = (body["job_id"], Status(body["status"]))
                     elif kind == "go_on":
                         self._told = (body["job_id"], int(body["epoch"]))
                     elif kind == "job":
