@@ -75,7 +75,7 @@ def _page(comparison: Comparison) -> str:
         f"{_at_once(bench)}; an evaluation gives {what}.{_known(bench)}",
         "",
         "Simple regret is what the mean of the recommended architecture's repeats loses to the best one's, in the metric's "
-        "unit (accuracies in percent: points). Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks "
+        f"unit (accuracies in percent: points).{_mixed(points.values())} Intervals are Student's t over seeds, of each seed's mean over the tasks. Ranks "
         f"and tests are over {blocks} blocks, a block being one task with one seed: Wilcoxon's signed-rank test against the strategy "
         "with the best mean rank, corrected by Holm. The critical difference is Nemenyi's at 5 %; blocks of one task are "
         "no independent tasks, so it says how sure the ranks are on these tasks, not on others.",
@@ -139,6 +139,15 @@ def _page(comparison: Comparison) -> str:
     lines += _markdown(took)
     lines += ["", f"Critical difference at 5 %: {critical_difference(len(bench.contestants), blocks):.3f} ranks."]
     return "\n".join(lines) + "\n"
+
+
+def _mixed(points: Iterable[float]) -> str:
+    """That means are over values of several units, as a sentence; empty where they are not."""
+    return (
+        ""
+        if len({*points}) == 1
+        else " Means are over tasks of different units, so that those of large values tell in them; ranks are not."
+    )
 
 
 def _at_once(bench: BenchFile) -> str:

@@ -109,4 +109,6 @@ def _show(comparison: Comparison) -> None:
         table.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    # A file or a pipe has no width in which numbers would have to be cut.
+    console.print(table, width=None if console.is_terminal else 40 + 20 * len(table.columns))

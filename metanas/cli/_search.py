@@ -169,7 +169,7 @@ def _as_json(result: SearchResult, found: bool) -> dict[str, Any]:
 def _as_text(result: SearchResult, found: bool) -> str:
     from metanas._progress import counted, number, values_text
     from metanas.report import status_table
-    from metanas.study import read_choice
+    from metanas.study import read_choice, read_run_file
     from metanas.trial import best_trial
 
     best = best_trial(result.trials, [direction for _, direction in result.objectives])
@@ -182,8 +182,10 @@ def _as_text(result: SearchResult, found: bool) -> str:
             lines.append(f"No {came} in {counted(len(failed), 'trial')}.")
             lines.append(f"The last said: {failed[-1].message}")
         else:
-            more_time = result.folder.command("resume", "--set", "search.KEY=VALUE")
-            lines.append(f"No trial came to its end; give it more with: {more_time}")
+            run = read_run_file(result.folder.run_file)
+            limit = "time" if run.time is not None else "gpu_hours" if run.gpu_hours is not None else "trials"
+            more = result.folder.command("resume", "--set", f"search.{limit}=MORE")
+            lines.append(f"No trial came to its end; give it more with: {more}")
     else:
         evaluated = status_table(result.trials, result.objectives).evaluations
         lines.append(

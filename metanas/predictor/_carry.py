@@ -1,13 +1,15 @@
 """What results of one space tell of another: those of networks that both have.
 
 A space that was edited (an option more or fewer, a range cut, a part made optional) keeps many of its networks. A row goes over by
-the names of its decisions, and counts where its canonical id says that it is the same network still. Of decisions of the
-training recipe that one of the spaces does not have, results are taken to tell nothing: new ones are drawn at random.
+the names of its decisions, and counts where its canonical id says that it is the same network still. A decision of the training
+recipe that is new has the value that the recipe had, where that was given and is one of its; else results are taken to tell
+nothing of it: it is drawn at random.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice, product
 
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 from metanas._rng import generator
 from metanas.architecture import CanonicalIds
-from metanas.space import Decision, Rows, SearchSpace
+from metanas.space import Decided, Decision, Fixed, Rows, SearchSpace
 from metanas.tables import TaskData
 
 _LEAST = 5
@@ -51,6 +53,8 @@ def carried_over(task: TaskData, space: SearchSpace) -> TaskData | None:
     rng = generator(0, "carried over", task.name)
     same_id = _Alike(task.space, space, task.rows)
     base, waiting, whole = _by_name(task.rows, task.space, space)
+    for column, index in _trained_with(task.space, space):
+        base[:, column] = index
     found = np.full_like(base, -1)
     done = np.zeros(len(base), dtype=bool)
     for values in _fillings(space, _new(task.space, space)):
@@ -101,6 +105,15 @@ def _by_name(
             # Ids do not tell of it.
             possible &= kept
     return moved, possible, possible & whole
+
+
+def _trained_with(known: SearchSpace, space: SearchSpace) -> Iterator[tuple[int, int]]:
+    """Decisions of training that only ``space`` has, as columns, and the index of the value that all were trained with."""
+    for key, value in space.recipe.items():
+        before = known.recipe.get(key)
+        if isinstance(value, Decided) and isinstance(before, Fixed):
+            with suppress(ValueError):
+                yield value.decision, space.decisions[value.decision].index_of(before.value)
 
 
 def _indices(known: Decision, decision: Decision) -> npt.NDArray[np.int64]:

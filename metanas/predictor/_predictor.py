@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from metanas.predictor._carry import akin, carried_over
 from metanas.predictor._source import Source
 from metanas.predictor._space_model import SpaceModel, encoder_of
@@ -60,7 +62,13 @@ class Predictor:
             return own
         encoder = encoder_of(space) if own is None else own.encoder
         more = [
-            replace(Source.fit(task, encoder(task.rows)), repeats=source.repeats, elsewhere=len(source.rows))
+            replace(
+                Source.fit(task, encoder(task.rows)),
+                repeats=source.repeats,
+                elsewhere=len(source.rows),
+                # Of which some may have become repeats of others.
+                count=int((~np.isnan(task.losses)).sum()),
+            )
             for source, task in carried.values()
         ]
         return SpaceModel.learn(encoder, [*(own.sources if own is not None else ()), *more])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import yaml
-from optuna.storages import BaseStorage
 
 from metanas.data import data_notes
 from metanas.errors import StudyError
@@ -33,6 +33,7 @@ from metanas.study._storage import disk_errors, open_storage
 from metanas.study._strategies import takes_model
 from metanas.study._timeline import time_so_far
 from metanas.study._trials import Trials, open_study
+from metanas.study._url import sqlite_file
 from metanas.trial import Result
 from metanas.worker import Slot, make_engine, plan_slots
 
@@ -76,9 +77,9 @@ def run_session(
         _same_data(folder, planned)
         name = folder.read_info().get("study", study_name(folder))
         url = storage or run.storage
+        if folder.log.exists():
+            _check_study_is_there(url, name, planned, folder)
         opened = open_storage(folder.journal, url)
-        if url:
-            _check_study_is_there(opened, name, planned, folder)
         study_id = open_study(opened, name, planned.objectives)
         with StudyLease(opened if url else None, study_id) as lease:
             check_identity(opened, study_id, planned, note=True)
@@ -133,17 +134,19 @@ def run_session(
     return outcome
 
 
-def _check_study_is_there(storage: BaseStorage, name: str, planned: Plan, folder: RunFolder) -> None:
-    """A search that has begun goes on where its trials are, and does not begin anew in another database."""
-    if not folder.log.exists():
-        return
-    try:
-        open_study(storage, name, planned.objectives, read_only=True)
-    except KeyError as error:
-        raise StudyError(
-            "a search goes on in the storage that has its trials", found=f"no study {name} there", where="storage",
-            remedy="give the storage that it began with, or start a new search",
-        ) from error  # fmt: skip
+def _check_study_is_there(url: str | None, name: str, planned: Plan, folder: RunFolder) -> None:
+    """A search that has begun goes on where its trials are, and does not begin anew in another database; none is made."""
+    file = sqlite_file(url) if url else folder.journal
+    with suppress(KeyError):
+        if file is None or file.exists():
+            if url:
+                open_study(open_storage(folder.journal, url), name, planned.objectives, read_only=True)
+            # A journal that was torn is cut, however little is left.
+            return
+    raise StudyError(
+        "a search goes on in the storage that has its trials", found=f"no study {name} there", where="storage",
+        remedy="give the storage that it began with, or start a new search",
+    )  # fmt: skip
 
 
 def _slots(run: RunFile, trials: Trials) -> list[Slot]:
@@ -240,6 +243,7 @@ def read_run(folder: RunFolder, *, storage: str | None = None) -> tuple[RunFile,
     except KeyError:
         raise StudyError(
             "the storage must hold the run's study", found=f"none called {name}", where=str(folder.path),
-            remedy=f"start the search with: {folder.command('resume')}",
+            remedy="give the storage that it began with, or leave it out" if folder.log.exists()
+            else f"start the search with: {folder.command('resume')}",
         ) from None  # fmt: skip
     return run, space, trials

@@ -165,6 +165,11 @@ def make_sampler(name: str, options: Mapping[str, Any], space: SearchSpace, seed
     import optuna
 
     short = name.removeprefix("optuna:")
+    if "seed" in options:
+        raise MetanasError(
+            "a sampler is seeded by the search", found=f"seed: {options['seed']!r}", where="search.strategy",
+            remedy="write 'search: {seed: ...}'",
+        )  # fmt: skip
     kind = getattr(optuna.samplers, SAMPLERS[short])
     arguments = dict(options)
     if short == "cmaes":

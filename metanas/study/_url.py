@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
@@ -18,6 +19,16 @@ def scheme_of(url: str) -> str:
     before, mark, _ = url.partition("://")
     scheme = before.partition("+")[0] if mark else ""
     return "postgresql" if scheme == "postgres" else scheme
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for any other, or one in memory."""
+    if scheme_of(url) != "sqlite":
+        return None
+    from sqlalchemy.engine import make_url
+
+    name = make_url(url).database
+    return Path(name) if name and name != ":memory:" else None
 
 
 def storage_problem(url: str) -> str:

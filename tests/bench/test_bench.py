@@ -27,6 +27,7 @@ def test_a_bench_writes_its_report_and_a_second_one_does_nothing_again(bench_fil
     code, text, _ = command("bench", path, "--out", out, "--processes", 1)
     assert code == 0
     assert "local" in text
+    assert "…" not in text, "numbers are whole where there is no terminal"
     page = (out / "report.md").read_text()
     assert "p against the best" in page
     for picture in ("regret.png", "ranks_10.png", "ranks_12.png"):

@@ -88,5 +88,12 @@ def test_a_search_does_not_begin_anew_in_another_database(
         code, _, err = command("resume", folder, "--allow-python", *arguments)
         assert code == 2
         assert "a search goes on in the storage that has its trials" in err
+        assert not (tmp_path / "other.db").exists()
+    assert "give the storage that it began with" in command("status", folder, "--storage", other)[2]
     assert (folder / "run.yaml").read_text() == before
     assert command("resume", folder, "--allow-python", "--set", "search.trials=3")[0] == 0
+    # A journal that is gone, as of a run that is in a database, is no reason to begin anew.
+    (folder / "study.journal").rename(tmp_path / "kept")
+    code, _, err = command("resume", folder, "--allow-python")
+    assert code == 2
+    assert "a search goes on in the storage that has its trials" in err

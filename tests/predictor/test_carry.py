@@ -119,6 +119,31 @@ def test_values_of_training_that_the_space_does_not_have_leave_results_out(text:
     assert len(carried.rows) == sum(rate < 1.01e-2 for rate in rates)
 
 
+@pytest.mark.parametrize(("given", "found"), [("lr: 0.01", {"0.01"}), ("lr: 0.5", None), ("batch_size: 64", None)])
+def test_what_was_trained_with_one_value_counts_there(
+    task: Callable[..., TaskData], text: str, given: str, found: set[str] | None
+) -> None:
+    before, after = parse_space_text(f"{text}train: {{{given}}}\n"), parse_space_text(text + TRAIN)
+    carried = carried_over(task(before, "p", 0.0), after)
+    assert carried is not None
+    assert len(carried.rows) == 80
+    rates = {f"{float(after.recipe_of(row)['lr']):.2g}" for row in carried.rows}
+    # Of a value that the decision does not have, or that was not given, results tell nothing.
+    assert rates == found if found else len(rates) > 20
+
+
+def test_results_that_become_repeats_count_as_results(space: SearchSpace, text: str) -> None:
+    trained = parse_space_text(text + TRAIN)
+    rows = trained.sample(40, np.random.default_rng(0))
+    rows[20:, : len(space.decisions)] = rows[:20, : len(space.decisions)]
+    predictor = Predictor.fit("t", [TaskData(name="t", space=trained, rows=rows, losses=np.arange(40.0)[:, None])])
+    model = predictor.model_for(space)
+    assert model is not None
+    (source,) = model.sources
+    assert (source.count, source.elsewhere) == (40, 40)
+    assert len(source.rows) <= 20
+
+
 def test_a_predictor_joins_versions_of_a_space(
     space: SearchSpace, task: Callable[..., TaskData], text: str, tmp_path: Path
 ) -> None:

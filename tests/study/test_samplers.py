@@ -119,7 +119,7 @@ def test_settings_reach_the_sampler(toy: Any) -> None:
     assert sampler._n_startup_trials == 3  # type: ignore[attr-defined]
     with pytest.raises(MetanasError, match=r"optuna\.samplers\.TPESampler must take the settings.*n_start"):
         make_sampler("optuna:tpe", {"n_start": 3}, space, 0)
-    with pytest.raises(MetanasError, match="must take the settings"):
+    with pytest.raises(MetanasError, match="a sampler is seeded by the search, found seed: 3"):
         make_sampler("optuna:gp", {"seed": 3}, space, 0)
 
 
