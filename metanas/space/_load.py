@@ -29,8 +29,8 @@ def load_space(
     space: str | Path,
     *,
     base: Path | None = None,
-    train: Mapping[str, ValueSyntax] | None = None,
-    constraints: Iterable[tuple[str, Mark, str]] = (),
+    train: Mapping[str, object] | None = None,
+    constraints: Iterable[str | tuple[str, Mark, str]] = (),
     allow_python: bool = False,
 ) -> SearchSpace:
     """Read a search space.
@@ -42,7 +42,7 @@ def load_space(
     base
         Folder that a relative path is relative to; the current one when not given.
     train, constraints
-        Training settings and constraints of a run file, added to those of the space.
+        Training settings and constraints, added to those of the space: as a run file has them, or as one was read.
     allow_python
         Whether the file may name modules of the user's, which are then imported when a network is built.
 
@@ -55,7 +55,14 @@ def load_space(
 
     """
     file, text = find_space(space, base=base)
-    return parse_space_text(text, file, train=train, constraints=constraints, allow_python=allow_python)
+    read = {name: value for name, value in (train or {}).items() if isinstance(value, ValueSyntax)}
+    others = {name: value for name, value in (train or {}).items() if name not in read}
+    marked = [
+        (rule, Mark("<constraints>", 1, 1), f"$.constraints[{number}]") if isinstance(rule, str) else rule
+        for number, rule in enumerate(constraints)
+    ]
+    settings = {**read, **(settings_syntax(others) if others else {})}
+    return parse_space_text(text, file, train=settings, constraints=marked, allow_python=allow_python)
 
 
 def parse_space_text(
@@ -135,9 +142,14 @@ def read_space(space: str) -> MapNode:
 
 
 def settings_syntax(settings: Mapping[str, object]) -> dict[str, ValueSyntax]:
-    """Training settings that were read before and are JSON values by now, as :func:`load_space` takes them."""
+    """Training settings as JSON values, read. Raises MetanasError for anything else."""
     problems = Problems()
-    root = parse_yaml(json.dumps(settings), "<settings>")
+    try:
+        text = json.dumps(settings)
+    except (TypeError, ValueError) as error:
+        rule = "training settings are numbers, texts, lists and mappings"
+        raise MetanasError(rule, found=str(error), where="train") from error
+    root = parse_yaml(text, "<train>")
     assert isinstance(root, MapNode)
     parsed = {name: parse_value(node, f"$.train.{name}", problems) for name, node in root.entries.items()}
     problems.raise_if_any()
