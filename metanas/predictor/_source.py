@@ -107,6 +107,8 @@ class Source:
     """Whose mean it is."""
     blocks: tuple[Array, Array] = field(repr=False)
     """Encodings of ``rows``; not saved."""
+    doubt: Array | None = None
+    """Variances ``(n,)`` of the losses that are guesses, as in :class:`metanas.tables.TaskData`; None where all are results."""
     elsewhere: int = 0
     """Results that the task has in the space that it is of, where that is another one; 0 in its own space."""
     _known: list[tuple[Array, Array]] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -132,12 +134,13 @@ class Source:
         )
         return cls(
             name=name, count=len(rows), facts=dict(task.facts), repeats=task.losses.shape[1], rows=rows[kept],
-            losses=losses[kept], relevance=relevance, smoothers=smoothers, blocks=points,
+            losses=losses[kept], relevance=relevance, smoothers=smoothers, blocks=points, doubt=doubt if doubt.any() else None,
         )  # fmt: skip
 
     def task(self, space: SearchSpace) -> TaskData:
         """What is kept of the task; ``space`` is what it is of."""
-        return TaskData(name=self.name, space=space, rows=self.rows, losses=self.losses[:, None], facts=self.facts)
+        losses = self.losses[:, None]
+        return TaskData(name=self.name, space=space, rows=self.rows, losses=losses, facts=self.facts, doubt=self.doubt)
 
     def __call__(self, blocks: Sequence[Array]) -> Array:
         """Scores of networks ``(n,)`` from their encodings: about standard normal over the task's own networks, high is good."""

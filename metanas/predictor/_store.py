@@ -246,6 +246,8 @@ def _arrays(model: SpaceModel) -> dict[str, Array]:
             "weights": np.stack([smoother.weights for smoother in source.smoothers]),
             "theta": np.stack([smoother.theta for smoother in source.smoothers]),
         }
+        if source.doubt is not None:
+            parts["doubt"] = source.doubt
         arrays |= {f"sources.{number}.{name}": array for name, array in parts.items()}
     return arrays
 
@@ -302,6 +304,9 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     kinds = list(d["by_features"])
     if not kinds or not all(isinstance(kind, bool) for kind in kinds):
         raise ValueError("what a source is smoothed by is not known")
+    doubt = _numbers(arrays["doubt"], n, most=_LARGEST) if "doubt" in arrays else None
+    if doubt is not None and (doubt < 0).any():
+        raise ValueError("a doubt of a source is negative")
     weights = _numbers(arrays["weights"], len(kinds), n, most=_LARGEST).astype(np.float32)
     theta = _numbers(arrays["theta"], len(kinds), KERNEL.n_scales, most=_LARGEST_LOG)
     smoothers = tuple(
@@ -310,7 +315,7 @@ def _source(d: Mapping[str, Any], arrays: Mapping[str, Array], encoder: NetworkE
     return Source(
         name=_text(d["name"]), count=int(d["count"]), repeats=int(d["repeats"]),
         facts={_text(k): _number(v) for k, v in dict(d["facts"]).items()}, rows=rows, losses=losses, relevance=relevance,
-        smoothers=smoothers, blocks=blocks, elsewhere=int(d.get("elsewhere", 0)),
+        smoothers=smoothers, blocks=blocks, doubt=doubt, elsewhere=int(d.get("elsewhere", 0)),
     )  # fmt: skip
 
 

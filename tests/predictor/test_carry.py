@@ -119,6 +119,21 @@ def test_values_of_training_that_the_space_does_not_have_leave_results_out(text:
     assert len(carried.rows) == sum(rate < 1.01e-2 for rate in rates)
 
 
+def test_the_doubt_of_guesses_goes_over_through_a_predictors_folder(
+    space: SearchSpace, task: Callable[..., TaskData], text: str, tmp_path: Path
+) -> None:
+    doubt = np.where(np.arange(80) < 30, 0.4, 0.0)
+    save_predictor(Predictor.fit("p", [replace(task(space, "p", 0.0), doubt=doubt)]), tmp_path / "p")
+    more = parse_space_text(text.replace("  - global_pool", "  - {id: attention, optional: se}\n  - global_pool"))
+    model = load_model(tmp_path / "p", more)
+    assert model is not None
+    (source,) = model.sources
+    assert source.doubt is not None
+    assert sorted(source.doubt) == pytest.approx(sorted(doubt))
+    (sure,) = Predictor.fit("q", [task(space, "p", 0.0)]).models[0].sources
+    assert sure.doubt is None
+
+
 @pytest.mark.parametrize(("given", "found"), [("lr: 0.01", {"0.01"}), ("lr: 0.5", None), ("batch_size: 64", None)])
 def test_what_was_trained_with_one_value_counts_there(
     task: Callable[..., TaskData], text: str, given: str, found: set[str] | None

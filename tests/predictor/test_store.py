@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +138,20 @@ def test_arrays_that_are_cut_short_are_seen_with_the_card(
         ("0.centre.structure", lambda a: a.astype(np.float64) + 1e300),
         ("0.scale.structure", lambda a: a * 0),
         ("0.scale.structure", lambda a: a.astype(np.float64) * 1e-300),
+        ("0.sources.0.doubt", lambda a: a - 1),
+        ("0.sources.0.doubt", lambda a: a[:3]),
+        ("0.sources.0.doubt", lambda a: a / 0),
     ],
 )
 def test_hostile_arrays_are_refused(model: SpaceModel, tmp_path: Path, name: str, change: object) -> None:
     from safetensors.numpy import load_file, save_file
 
-    save_predictor(Predictor(name="toys", models=(model,)), tmp_path / "toys")
+    doubtful = replace(model, sources=tuple(replace(s, doubt=np.full(len(s.losses), 0.1)) for s in model.sources))
+    save_predictor(Predictor(name="toys", models=(doubtful,)), tmp_path / "toys")
+    assert load_predictor(tmp_path / "toys").models[0].sources[0].doubt is not None
     arrays = load_file(tmp_path / "toys" / "arrays.safetensors")
-    arrays[name] = change(arrays[name])  # type: ignore[operator]
+    with np.errstate(divide="ignore"):
+        arrays[name] = change(arrays[name])  # type: ignore[operator]
     save_file(arrays, tmp_path / "toys" / "arrays.safetensors")
     with pytest.raises(MetanasError, match="belong together"):
         load_predictor(tmp_path / "toys")
