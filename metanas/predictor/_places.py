@@ -98,13 +98,13 @@ def model_for(space: SearchSpace, name: str | None, *, base: Path) -> SpaceModel
 
 
 def abstention(predictor: Predictor, space: SearchSpace, of: str = "") -> MetanasError:
-    """The error that a predictor knows no task of a space; ``of`` says whose space it is."""
+    """The error that a predictor knows no network of a space; ``of`` says whose space it is."""
     models = [model for model in predictor.models if model.sources]
     known = ", ".join(model.space.name for model in models) or "no space"
     namesake = next((model.space for model in models if model.space.name == space.name), None)
     why = "" if namesake is None else f", in which {difference(namesake, space)}"
     return MetanasError(
-        f"the predictor {predictor.name} abstains from spaces of which it knows no task",
+        f"the predictor {predictor.name} abstains from spaces of which it knows no network",
         found=f"{of}the space {space.name}{why}",
         remedy=f"fold in a search of this space with 'metanas predictor update', or leave it out; it knows {known}",
     )  # fmt: skip
