@@ -1,4 +1,4 @@
-"""Searches with an evaluator of the user's: when its code changes, and how many workers they start."""
+"""Searches that go on: with code that changed, with other workers, and only where their trials are."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ class {name}:
 """
 
 
-def test_changed_code_is_told_and_another_evaluator_refused(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run file of two trials by an evaluator of the user's, which takes no time."""
     monkeypatch.syspath_prepend(tmp_path)
-    code = tmp_path / "own_scores.py"
-    code.write_text(CODE.format(name="Own", score="1.0 + job.trial"))
-    (tmp_path / "other_scores.py").write_text(CODE.format(name="Other", score="5.0"))
-    run = {
+    (tmp_path / "own_scores.py").write_text(CODE.format(name="Own", score="1.0 + job.trial"))
+    keys = {
         "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
-        "search": {"trials": 2, "strategy": "random"}, "workers": 1,
+        "search": {"trials": 2, "strategy": "random"}, "workers": 5,
     }  # fmt: skip
-    (tmp_path / "run.yaml").write_text(json.dumps(run))
-    assert command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")[0] == 0
+    (tmp_path / "run.yaml").write_text(json.dumps(keys))
+    return tmp_path / "run.yaml"
+
+
+def test_changed_code_is_told_and_another_evaluator_refused(tmp_path: Path, command: Command, run: Path) -> None:
+    code = tmp_path / "own_scores.py"
+    (tmp_path / "other_scores.py").write_text(CODE.format(name="Other", score="5.0"))
+    assert command("search", run, "--runs", tmp_path / "runs", "--allow-python")[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     says = "own_scores changed since the session before, so that results of both may not be comparable"
     code_, _, err = command("resume", folder, "--allow-python", "--set", "search.trials=3")
@@ -51,17 +55,8 @@ def test_changed_code_is_told_and_another_evaluator_refused(
     assert "python other_scores:Other instead of own_scores:Own" in err
 
 
-def test_there_are_no_more_workers_than_trials(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_scores.py").write_text(CODE.format(name="Own", score="1.0 + job.trial"))
-    run = {
-        "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
-        "search": {"trials": 2, "strategy": "random"}, "workers": 5,
-    }  # fmt: skip
-    (tmp_path / "run.yaml").write_text(json.dumps(run))
-    code, _, err = command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")
+def test_there_are_no_more_workers_than_trials(tmp_path: Path, command: Command, run: Path) -> None:
+    code, _, err = command("search", run, "--runs", tmp_path / "runs", "--allow-python")
     assert code == 0
     assert "with 2 workers" in err
     (folder,) = (tmp_path / "runs").iterdir()
@@ -70,17 +65,8 @@ def test_there_are_no_more_workers_than_trials(
     assert "workers: 5" in (folder / "run.yaml").read_text()
 
 
-def test_a_search_does_not_begin_anew_in_another_database(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_scores.py").write_text(CODE.format(name="Own", score="1.0 + job.trial"))
-    run = {
-        "space": "mlp", "data": "iris", "evaluator": {"python": "own_scores:Own"}, "objective": {"maximize": "score"},
-        "search": {"trials": 2, "strategy": "random"}, "workers": 1,
-    }  # fmt: skip
-    (tmp_path / "run.yaml").write_text(json.dumps(run))
-    assert command("search", tmp_path / "run.yaml", "--runs", tmp_path / "runs", "--allow-python")[0] == 0
+def test_a_search_does_not_begin_anew_in_another_database(tmp_path: Path, command: Command, run: Path) -> None:
+    assert command("search", run, "--runs", tmp_path / "runs", "--allow-python")[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     before = (folder / "run.yaml").read_text()
     other = f"sqlite:///{tmp_path / 'other.db'}"
