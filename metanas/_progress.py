@@ -96,13 +96,13 @@ class _Progress(Listener):
         steered = f"; of those proposed at random, {share:.0%} do" if share > plain_share else ""
         self.say(f"The constraints hold for {plain} of the networks of the space{steered}.")
 
-    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool, networks: float) -> None:
-        few = f" on {networks:.0f} networks each" if networks < 30 else ""
+    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool, few: float | None) -> None:
+        on = "" if few is None else f" on {few:.0f} networks each"
         named = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
         worth = (
             "; how far one task can be trusted is not known" if agreement is None
-            else f", which rank each other's networks with a Kendall's tau of {agreement:.2f}{few}" if trusted
-            else f", which do not rank each other's networks (Kendall's tau {agreement:.2f}{few}), so the search begins without them"
+            else f", which rank each other's networks with a Kendall's tau of {agreement:.2f}{on}" if trusted
+            else f", which do not rank each other's networks (Kendall's tau {agreement:.2f}{on}), so the search begins without them"
         )  # fmt: skip
         self.say(f"The predictor knows {named}{worth}.")
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _KNOWN = click.option(
     "--known", default="1000", show_default=True, metavar="N", help="Random architectures taken of each table, or all."
 )
-_FEW = 30
-"""Networks on which a rank correlation is told to be of few."""
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -205,6 +203,8 @@ def _say(made: Predictor, folder: Path) -> None:
 
 
 def _card(card: dict[str, Any]) -> list[str]:
+    from metanas.predictor import FEW
+
     lines = [f"{card['name']}, written by metanas {card['metanas']}"]
     wide = _wide(task["name"] for entry in card["card"] for task in entry["tasks"])
     for entry in card["card"]:
@@ -215,8 +215,8 @@ def _card(card: dict[str, Any]) -> list[str]:
         )
         for task in entry["tasks"]:
             taus = "  ".join(f"{value:.2f}" for value in ranks.get(task["name"], {}).values())
-            judged = entry.get("judged_on", {}).get(task["name"], _FEW)
-            few = f"  (0 on {judged} networks, others on fewer)" if taus and judged < _FEW else ""
+            judged = entry.get("judged_on", {}).get(task["name"], FEW)
+            few = f"  (0 on {judged} networks, others on fewer)" if taus and judged < FEW else ""
             lines.append(
                 f"  {task['name']:{wide}}{task['results']:8,}   {taus or 'needs another task to be judged'}{few}"
             )

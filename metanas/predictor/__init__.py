@@ -23,11 +23,12 @@ from metanas.predictor._places import (
 )
 from metanas.predictor._predictor import Predictor, same_space
 from metanas.predictor._source import Source
-from metanas.predictor._space_model import UNTAUGHT_EXPERT, SpaceModel, encoder_of
+from metanas.predictor._space_model import FEW, UNTAUGHT_EXPERT, SpaceModel, encoder_of
 from metanas.predictor._store import check_place, load_model, load_predictor, read_card, save_predictor, updating
 from metanas.predictor._warp import Warp, normal_scores
 
 __all__ = [
+    "FEW",
     "MOST",
     "NORMAL_80",
     "NO_PREDICTOR",

@@ -24,6 +24,11 @@ class Predictor:
     models: tuple[SpaceModel, ...] = field(default=(), repr=False)
     """One a space."""
 
+    _asked: dict[tuple[str, str, tuple[Decision, ...]], SpaceModel | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What was learned for spaces that were asked for."""
+
     @classmethod
     def fit(cls, name: str, tasks: Iterable[TaskData]) -> Predictor:
         """Learn from tasks; those of one space teach each other."""
@@ -49,6 +54,12 @@ class Predictor:
         What it knows of other spaces counts as far as their networks are of this one, too, as where a space was edited; such a
         model is learned when it is asked for, which may take seconds.
         """
+        key = space.name, space.text, space.decisions
+        if key not in self._asked:
+            self._asked[key] = self._learned_for(space)
+        return self._asked[key]
+
+    def _learned_for(self, space: SearchSpace) -> SpaceModel | None:
         own = next((model for model in self.models if model.sources and same_space(model.space, space)), None)
         known = set() if own is None else {source.name for source in own.sources}
         carried = {

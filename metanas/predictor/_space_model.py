@@ -46,8 +46,8 @@ _GAIN = 0.002
 _SHARES = (0.0, 0.3, 0.5, 0.7, 0.9)
 """Factors of the sources' average tried as the prior mean."""
 _COVERED = 0.8
-_MANY = 30
-"""Networks of a source from which on a rank correlation counts for what it is."""
+FEW = 30
+"""Networks of a source below which a rank correlation is told to be of few, and counts less."""
 _SINGLE, _MEAN = 0.5, 1.0
 """Share of the unexplained variance that a network keeps when evaluated again: a single training, or a mean of repeats,
 which is looked up and stays as it is."""
@@ -195,7 +195,7 @@ class SpaceModel:
     @property
     def agreement(self) -> float:
         """The same as far as it can be trusted: of few networks it is chance."""
-        return self.rank_correlation * min(1.0, self.judged_on / _MANY)
+        return self.rank_correlation * min(1.0, self.judged_on / FEW)
 
     @property
     def tells(self) -> bool:

@@ -23,11 +23,11 @@ class Listener:
     def constrained(self, plain_share: float, share: float) -> None:
         """Constraints on measures hold for ``plain_share`` of random networks, and for ``share`` of those drawn."""
 
-    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool, networks: float) -> None:
+    def informed(self, tasks: Sequence[str], agreement: float | None, *, trusted: bool, few: float | None) -> None:
         """A predictor knows these tasks of the space, whose mean rank correlation in predicting each other is ``agreement``.
 
         It is None for one task alone, which nothing was held against; ``trusted`` is whether the search begins by them, and
-        ``networks`` how many of a task it was found on, on average.
+        ``few`` how many networks of a task it was found on, on average, where they are few.
         """
 
     def carried_over(self, tasks: tuple[int, int], kept: int, results: int) -> None:

@@ -15,6 +15,7 @@ import yaml
 from metanas.data import data_notes
 from metanas.errors import StudyError
 from metanas.evaluator import PROXIES, proxy_scores
+from metanas.predictor import FEW
 from metanas.space import SearchSpace, find_space, load_space
 from metanas.study._create import resolved, study_name
 from metanas.study._folder import RunFolder, write_atomically
@@ -109,22 +110,8 @@ def run_session(
                     run, folder, trials, planned.gate, proposer, engine, listener=listener or Listener(),
                     guard=lease.check, score=_score(planned, allow_python),
                 )  # fmt: skip
-                if listener is not None and planned.dataset is not None and planned.preparation is not None:
-                    for note in data_notes(planned.dataset, planned.preparation):
-                        listener.noted(note)
-                if listener is not None and changed:
-                    listener.noted(
-                        f"{' and '.join(changed)} changed since the session before, so that results of both may not be comparable"
-                    )
-                model = planned.model
-                if listener is not None and model is not None and model.sources:
-                    listener.informed(
-                        [source.name for source in model.sources], model.rank_correlation if model.judged else None,
-                        trusted=model.tells, networks=model.judged_on,
-                    )  # fmt: skip
-                    if carried := [source for source in model.sources if source.elsewhere]:
-                        kept, all_of = sum(s.count for s in carried), sum(s.elsewhere for s in carried)
-                        listener.carried_over((len(carried), len(model.sources)), kept, all_of)
+                if listener is not None:
+                    _tell(listener, planned, changed)
                 if on_search is not None:
                     on_search(search)
                 outcome = _outcome(search, trains=run.trains)
@@ -157,6 +144,27 @@ def _slots(run: RunFile, trials: Trials) -> list[Slot]:
     done = sum(r.status is not None and r.duplicate_of is None for r in trials.records.values())
     left = max(1, run.trials - done)
     return slots if len(slots) <= left else plan_slots(left)
+
+
+def _tell(listener: Listener, planned: Plan, changed: Sequence[str]) -> None:
+    """What is known before the first trial: of the data, of the user's modules that ``changed``, and by the predictor."""
+    if planned.dataset is not None and planned.preparation is not None:
+        for note in data_notes(planned.dataset, planned.preparation):
+            listener.noted(note)
+    if changed:
+        listener.noted(
+            f"{' and '.join(changed)} changed since the session before, so that results of both may not be comparable"
+        )
+    model = planned.model
+    if model is None or not model.sources:
+        return
+    listener.informed(
+        [source.name for source in model.sources], model.rank_correlation if model.judged else None,
+        trusted=model.tells, few=model.judged_on if model.judged_on < FEW else None,
+    )  # fmt: skip
+    if carried := [source for source in model.sources if source.elsewhere]:
+        kept, all_of = sum(s.count for s in carried), sum(s.elsewhere for s in carried)
+        listener.carried_over((len(carried), len(model.sources)), kept, all_of)
 
 
 def _knowledge(planned: Plan) -> dict[str, Any]:
